@@ -1,0 +1,2 @@
+//! On the machine.
+fn main() {}
