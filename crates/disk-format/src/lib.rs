@@ -1,1 +1,13 @@
-//! On-disk formats.
+//! On-disk formats of a Keelson disk, over `Read`, `Write` and `Seek`.
+//!
+//! Nothing in this crate opens a file, reads a clock, draws random numbers or starts a thread:
+//! identifiers and time stamps are passed in, so that the same input gives the same bytes.
+
+pub mod disk;
+pub mod gpt;
+pub mod window;
+
+#[cfg(test)]
+mod recording_disk;
+#[cfg(test)]
+mod test_tools;
