@@ -3,8 +3,11 @@
 //! Nothing in this crate opens a file, reads a clock, draws random numbers or starts a thread:
 //! identifiers and time stamps are passed in, so that the same input gives the same bytes.
 
+pub mod boot_entry;
 pub mod disk;
 pub mod gpt;
+pub mod meta;
+pub mod verity;
 pub mod window;
 
 #[cfg(test)]
