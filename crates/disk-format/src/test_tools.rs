@@ -9,7 +9,9 @@ use tempfile::NamedTempFile;
 
 /// Runs a tool and returns its standard output; a failure panics with everything it printed.
 pub(crate) fn run_tool(package: &str, command: &mut Command) -> String {
-    let output = match command.output() {
+    // Some of the tools are an administrator's, and not on everyone's path.
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+    let output = match command.env("PATH", path).output() {
         Ok(output) => output,
         Err(error) => panic!("cannot run {command:?} ({error}): install the package {package}"),
     };
@@ -39,5 +41,11 @@ impl Noise {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
+    }
+    pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let words = length.div_ceil(8);
+        let mut bytes: Vec<u8> = (0..words).flat_map(|_| self.next().to_le_bytes()).collect();
+        bytes.truncate(length);
+        bytes
     }
 }

@@ -59,6 +59,17 @@ impl FromStr for RootHash {
     }
 }
 
+/// Writes bytes as lower-case hexadecimal digits.
+pub(super) struct Hexadecimal<'a>(pub(super) &'a [u8]);
+
+impl Display for Hexadecimal<'_> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
 fn hexadecimal_pair(pair: &[u8]) -> Option<u8> {
     pair.iter().try_fold(0, |value, digit| {
         let digit = char::from(*digit).to_digit(16)?;
