@@ -8,6 +8,7 @@ pub mod cpio;
 pub mod disk;
 pub mod gpt;
 pub mod meta;
+pub mod uki;
 pub mod verity;
 pub mod window;
 
