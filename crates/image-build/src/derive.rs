@@ -1,0 +1,98 @@
+//! What maintainer scripts would derive from packages alone: module indexes, the linker's cache, the
+//! hardware database and the certificate bundle.
+
+use crate::error::{BuildError, Result};
+use crate::staging::Staging;
+use crate::tools::{Tools, run};
+use crate::tree::{Node, NodeKind, Tree};
+
+/// Where OpenSSL, GnuTLS and rustls look for the bundle on Debian.
+const CERTIFICATE_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
+const CERTIFICATES: &str = "usr/share/ca-certificates/mozilla";
+const MODULES: &str = "usr/lib/modules";
+const HARDWARE_RULES: &str = "usr/lib/udev/hwdb.d";
+
+/// Adds all of it to the tree.
+pub fn add_all(tree: &mut Tree, tools: &Tools) -> Result<()> {
+    add_module_indexes(tree, tools)?;
+    add_linker_cache(tree, tools)?;
+    add_hardware_database(tree, tools)?;
+    add_certificate_bundle(tree)
+}
+
+/// The one kernel release whose modules a tree holds.
+pub fn kernel_release(tree: &Tree) -> Result<String> {
+    let releases: std::collections::BTreeSet<&str> = tree
+        .below(MODULES)
+        .filter_map(|(path, _)| path[MODULES.len() + 1..].split('/').next())
+        .collect();
+    let mut releases = releases.into_iter();
+    match (releases.next(), releases.next()) {
+        (Some(release), None) => Ok(release.to_owned()),
+        (None, _) => Err(BuildError::Root("no package brought kernel modules".to_owned())),
+        (Some(one), Some(two)) => {
+            Err(BuildError::Root(format!("kernel modules of two releases: {one} and {two}")))
+        }
+    }
+}
+
+fn add_module_indexes(tree: &mut Tree, tools: &Tools) -> Result<()> {
+    let release = kernel_release(tree)?;
+    let staging = Staging::new()?;
+    staging.export(tree, |path| path.starts_with("usr/lib/modules/"))?;
+    // kmod is one program for depmod, insmod, modprobe and others, told apart by the name it is called by.
+    let mut command = tools.command("usr/sbin/depmod");
+    run("depmod", command.arg("-b").arg(staging.path().join("usr")).arg(&release))?;
+    let folder = format!("{MODULES}/{release}");
+    for (path, node) in staging.import(&folder)?.iter() {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        // The text form of the symbols is for people; modprobe reads the binary forms.
+        if name.starts_with("modules.") && name != "modules.symbols" && tree.get(path).is_none() {
+            tree.insert(path, node.clone());
+        }
+    }
+    Ok(())
+}
+
+fn add_linker_cache(tree: &mut Tree, tools: &Tools) -> Result<()> {
+    let staging = Staging::new()?;
+    let is_wanted = |path: &str| {
+        path.starts_with("etc/ld.so.conf") || (path.starts_with("usr/lib") && path.contains(".so"))
+            || matches!(path, "lib" | "lib64" | "usr/lib/x86_64-linux-gnu")
+    };
+    staging.export(tree, is_wanted)?;
+    // A static program: it needs no ld.so. It may leave its auxiliary cache below var, which stays behind.
+    let mut command = std::process::Command::new(tools.file("usr/sbin/ldconfig"));
+    run("ldconfig", command.arg("-X").arg("-r").arg(staging.path()))?;
+    tree.insert("etc/ld.so.cache", Node::file(0o644, staging.read("etc/ld.so.cache")?));
+    Ok(())
+}
+
+/// Compiles the rules and leaves out their sources, which are larger and read by nothing.
+fn add_hardware_database(tree: &mut Tree, tools: &Tools) -> Result<()> {
+    let staging = Staging::new()?;
+    staging.export(tree, |path| path.starts_with(HARDWARE_RULES))?;
+    let mut command = tools.command("usr/bin/systemd-hwdb");
+    run("systemd-hwdb", command.args(["update", "--usr", "--root"]).arg(staging.path()))?;
+    tree.retain(|path, _| !path.starts_with(HARDWARE_RULES));
+    tree.insert("usr/lib/udev/hwdb.bin", Node::file(0o644, staging.read("usr/lib/udev/hwdb.bin")?));
+    Ok(())
+}
+
+fn add_certificate_bundle(tree: &mut Tree) -> Result<()> {
+    let mut bundle = Vec::new();
+    for (_, node) in tree.below(CERTIFICATES) {
+        if let NodeKind::File(content) = &node.kind {
+            bundle.extend(content.to_vec()?);
+            if bundle.last() != Some(&b'\n') {
+                bundle.push(b'\n');
+            }
+        }
+    }
+    if bundle.is_empty() {
+        return Err(BuildError::Root("no package brought certificates".to_owned()));
+    }
+    tree.insert(CERTIFICATE_BUNDLE, Node::file(0o644, bundle));
+    tree.retain(|path, _| !path.starts_with("usr/share/ca-certificates"));
+    Ok(())
+}

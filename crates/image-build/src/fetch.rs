@@ -1,0 +1,217 @@
+//! Fetching packages into a cache of files named by their SHA-256.
+//!
+//! A file stands under its name only after its hash was checked. Several are fetched at once; what was
+//! fetched before a failure stays for the next build.
+
+use sha2::{Digest as _, Sha256};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::digest::Digest;
+use crate::error::{BuildError, Result, create, make_directory, rename};
+use crate::lock::LockedPackage;
+use crate::mirror::Mirrors;
+
+/// Downloads at once: enough to hide latency, few enough to be polite to a mirror.
+const DOWNLOADS_AT_ONCE: usize = 6;
+
+/// Fetched package files, by hash.
+#[derive(Debug, Clone)]
+pub struct PackageCache {
+    directory: PathBuf,
+}
+
+/// What a round of fetching did.
+#[derive(Debug, Default)]
+pub struct Fetched {
+    /// Bytes that came over the network.
+    pub bytes: u64,
+    /// Packages the archive no longer has.
+    pub vanished: Vec<LockedPackage>,
+}
+
+/// Called now and then with the bytes fetched so far and the bytes in all.
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
+impl PackageCache {
+    /// A cache in a directory, which is made when first needed.
+    pub fn new(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
+    /// Where a package's file is or will be.
+    pub fn path(&self, package: &LockedPackage) -> PathBuf {
+        self.directory.join(format!("{}.deb", package.sha256))
+    }
+
+    /// The packages that are not here yet, each file once.
+    pub fn missing<'a>(&self, packages: &[&'a LockedPackage]) -> Vec<&'a LockedPackage> {
+        let mut missing: Vec<&LockedPackage> =
+            packages.iter().copied().filter(|package| !self.path(package).exists()).collect();
+        missing.sort_by(|a, b| a.sha256.cmp(&b.sha256));
+        missing.dedup_by(|a, b| a.sha256 == b.sha256);
+        missing
+    }
+
+    /// Fetches what is missing. A package that vanished is reported, everything else that goes wrong is an error.
+    pub fn fetch(
+        &self,
+        packages: &[&LockedPackage],
+        mirrors: &Mirrors,
+        progress: Progress<'_>,
+    ) -> Result<Fetched> {
+        let missing = self.missing(packages);
+        if missing.is_empty() {
+            return Ok(Fetched::default());
+        }
+        make_directory(&self.directory)?;
+        let downloads = Downloads::new(self, mirrors, &missing, progress);
+        std::thread::scope(|scope| {
+            for _ in 0..DOWNLOADS_AT_ONCE.min(missing.len()) {
+                scope.spawn(|| downloads.work());
+            }
+        });
+        downloads.finish()
+    }
+}
+
+/// The state that the downloading threads share.
+struct Downloads<'a> {
+    cache: &'a PackageCache,
+    mirrors: &'a Mirrors,
+    missing: &'a [&'a LockedPackage],
+    progress: Progress<'a>,
+    agent: ureq::Agent,
+    next: AtomicUsize,
+    bytes: AtomicU64,
+    bytes_in_all: u64,
+    vanished: Mutex<Vec<LockedPackage>>,
+    error: Mutex<Option<BuildError>>,
+}
+
+impl<'a> Downloads<'a> {
+    fn new(
+        cache: &'a PackageCache,
+        mirrors: &'a Mirrors,
+        missing: &'a [&'a LockedPackage],
+        progress: Progress<'a>,
+    ) -> Self {
+        Self {
+            cache,
+            mirrors,
+            missing,
+            progress,
+            agent: agent(),
+            next: AtomicUsize::new(0),
+            bytes: AtomicU64::new(0),
+            bytes_in_all: missing.iter().map(|package| package.size).sum(),
+            vanished: Mutex::default(),
+            error: Mutex::default(),
+        }
+    }
+
+    /// Takes packages off the list until it is empty or somebody failed.
+    fn work(&self) {
+        while self.error.lock().expect("no thread panicked").is_none() {
+            let Some(package) = self.missing.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
+                return;
+            };
+            if let Err(error) = self.fetch_one(package) {
+                self.error.lock().expect("no thread panicked").get_or_insert(error);
+            }
+        }
+    }
+
+    fn fetch_one(&self, package: &LockedPackage) -> Result<()> {
+        let url = self.mirrors.url(package);
+        let fetch_error = |source| BuildError::Fetch { url: url.clone(), source: Box::new(source) };
+        let mut response = self.agent.get(&url).call().map_err(fetch_error)?;
+        match response.status().as_u16() {
+            200 => self.store(package, &url, response.body_mut().as_reader()),
+            404 | 410 => {
+                self.vanished.lock().expect("no thread panicked").push(package.clone());
+                Ok(())
+            }
+            status => Err(fetch_error(ureq::Error::StatusCode(status))),
+        }
+    }
+
+    fn store(&self, package: &LockedPackage, url: &str, body: impl Read) -> Result<()> {
+        let target = self.cache.path(package);
+        let partial = target.with_extension(format!("part{}", std::process::id()));
+        let result = self.copy_checked(package, url, body, &partial);
+        if result.is_err() {
+            // Whatever came is of no use; the error that is returned matters more than this one.
+            let _ = std::fs::remove_file(&partial);
+        }
+        result?;
+        rename(&partial, &target)
+    }
+
+    fn copy_checked(
+        &self,
+        package: &LockedPackage,
+        url: &str,
+        body: impl Read,
+        partial: &Path,
+    ) -> Result<()> {
+        let mut file = create(partial)?;
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; 1 << 16];
+        // One byte more than expected is enough to know that it is wrong.
+        let mut body = body.take(package.size + 1);
+        loop {
+            let count = body.read(&mut buffer).map_err(|e| BuildError::Fetch {
+                url: url.to_owned(),
+                source: Box::new(ureq::Error::Io(e)),
+            })?;
+            if count == 0 {
+                break;
+            }
+            hasher.update(&buffer[..count]);
+            file.write_all(&buffer[..count]).map_err(|e| BuildError::io("write", partial, e))?;
+            let bytes = self.bytes.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
+            (self.progress)(bytes, self.bytes_in_all);
+        }
+        let actual = Digest(hasher.finalize().into()).to_string();
+        if actual == package.sha256 {
+            return Ok(());
+        }
+        Err(BuildError::HashMismatch {
+            package: package.name.clone(),
+            url: url.to_owned(),
+            expected: package.sha256.clone(),
+            actual,
+        })
+    }
+
+    fn finish(self) -> Result<Fetched> {
+        if let Some(error) = self.error.into_inner().expect("no thread panicked") {
+            return Err(error);
+        }
+        let mut vanished = self.vanished.into_inner().expect("no thread panicked");
+        vanished.sort_by(|a, b| (&a.tree, &a.name).cmp(&(&b.tree, &b.name)));
+        Ok(Fetched { bytes: self.bytes.into_inner(), vanished })
+    }
+}
+
+/// The HTTP client: status codes are answers, not errors, and nothing waits for ever.
+fn agent() -> ureq::Agent {
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = ureq::tls::TlsConfig::builder()
+        .root_certs(ureq::tls::RootCerts::PlatformVerifier)
+        .unversioned_rustls_crypto_provider(provider)
+        .build();
+    ureq::Agent::config_builder()
+        .tls_config(tls)
+        .http_status_as_error(false)
+        .timeout_connect(Some(Duration::from_secs(20)))
+        .timeout_recv_response(Some(Duration::from_secs(60)))
+        .timeout_recv_body(Some(Duration::from_secs(900)))
+        .user_agent(concat!("keelson/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into()
+}

@@ -1,0 +1,224 @@
+//! The finished image where its user finds it: the disk, the parts for booting without firmware, and a
+//! manifest that says what they are.
+//!
+//! Files appear under their final names by rename, the manifest last.
+
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
+
+use disk_format::gpt::SectorSize;
+
+use crate::build::BuildOptions;
+use crate::cache::{Cache, Event};
+use crate::compose::Identity;
+use crate::error::{BuildError, Result, create, make_directory, open, read_text, rename, write_bytes};
+
+/// What an image is and which files it consists of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// `IMAGE_VERSION=` of its os-release.
+    pub version: String,
+    /// The product.
+    pub product: String,
+    /// Hash of everything it is made of.
+    pub build_id: String,
+    /// Root hash of the verity tree, in hexadecimal.
+    pub root_hash: String,
+    /// Checksum of the root as an OSTree commit.
+    pub ostree_commit: String,
+    /// Kernel command line.
+    pub command_line: String,
+    /// Disk image.
+    pub disk: PathBuf,
+    /// Kernel.
+    pub kernel: PathBuf,
+    /// Initramfs.
+    pub initramfs: PathBuf,
+    /// Unified kernel image.
+    pub uki: PathBuf,
+    /// Root file system image.
+    pub root: PathBuf,
+    /// Hash tree of the root.
+    pub verity: PathBuf,
+}
+
+/// A manifest with absolute paths, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuiltImage {
+    /// What was built.
+    pub manifest: Manifest,
+    /// The manifest's own path.
+    pub manifest_path: PathBuf,
+}
+
+impl BuiltImage {
+    /// Reads what an earlier build left.
+    pub fn load(manifest_path: &Path) -> Result<Self> {
+        let text = read_text(manifest_path)?;
+        let mut manifest: Manifest = serde_json::from_str(&text)
+            .map_err(|e| BuildError::format("manifest of a built image", e))?;
+        let folder = manifest_path.parent().unwrap_or(Path::new("."));
+        for path in manifest.files_mut() {
+            *path = folder.join(&*path);
+        }
+        Ok(Self { manifest, manifest_path: manifest_path.into() })
+    }
+}
+
+impl Manifest {
+    fn files_mut(&mut self) -> [&mut PathBuf; 6] {
+        [&mut self.disk, &mut self.kernel, &mut self.initramfs, &mut self.uki, &mut self.root, &mut self.verity]
+    }
+}
+
+/// What is remembered to see whether an output is still what the build left.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct DiskStamp {
+    source: PathBuf,
+    modified: SystemTime,
+}
+
+/// Where an image goes.
+#[derive(Debug, Clone)]
+pub struct Output {
+    folder: PathBuf,
+    stem: String,
+}
+
+impl Output {
+    /// The output of a build.
+    pub fn new(options: &BuildOptions, identity: &Identity) -> Self {
+        let sectors = match options.sector_size {
+            SectorSize::Bytes512 => "",
+            SectorSize::Bytes4096 => "-4k",
+        };
+        Self {
+            folder: options.output.clone(),
+            stem: format!("keelson-{}{sectors}", identity.product),
+        }
+    }
+
+    fn path(&self, suffix: &str) -> PathBuf {
+        self.folder.join(format!("{}{suffix}", self.stem))
+    }
+
+    /// Copies or links the step results that `manifest` names and writes it with its new paths.
+    pub fn publish(&self, manifest: &Manifest, cache: &Cache<'_>) -> Result<BuiltImage> {
+        let begun = Instant::now();
+        make_directory(&self.folder)?;
+        let took = self.publish_disk(&manifest.disk)?.then(|| begun.elapsed());
+        let mut published = manifest.clone();
+        let suffixes = [".raw", ".vmlinuz", ".initramfs", ".efi", ".erofs", ".verity"];
+        for (path, suffix) in published.files_mut().into_iter().zip(suffixes) {
+            if suffix != ".raw" {
+                link(path, &self.path(suffix))?;
+            }
+            *path = PathBuf::from(format!("{}{suffix}", self.stem));
+        }
+        let manifest_path = self.path(".json");
+        let text = serde_json::to_vec_pretty(&published).expect("strings are JSON");
+        replace(&manifest_path, &text)?;
+        let summary = self.path(".raw").display().to_string();
+        cache.report(Event::Finished { step: "output", took, summary: &summary });
+        BuiltImage::load(&manifest_path)
+    }
+
+    /// Copies the disk, unless the last copy of the same one is still as it was written. A link would
+    /// let a machine that boots from it change the cache.
+    fn publish_disk(&self, source: &Path) -> Result<bool> {
+        let (target, stamp) = (self.path(".raw"), self.path(".raw.stamp"));
+        if read_stamp(&stamp).is_some_and(|old| Some(old) == current_stamp(source, &target)) {
+            return Ok(false);
+        }
+        let partial = self.path(".raw.partial");
+        copy_sparse(source, &partial)?;
+        rename(&partial, &target)?;
+        if let Some(new) = current_stamp(source, &target) {
+            replace(&stamp, &serde_json::to_vec(&new).expect("a path and a time are JSON"))?;
+        }
+        Ok(true)
+    }
+}
+
+fn read_stamp(path: &Path) -> Option<DiskStamp> {
+    serde_json::from_str(&read_text(path).ok()?).ok()
+}
+
+fn current_stamp(source: &Path, target: &Path) -> Option<DiskStamp> {
+    let modified = fs::metadata(target).ok()?.modified().ok()?;
+    Some(DiskStamp { source: source.into(), modified })
+}
+
+fn replace(path: &Path, contents: &[u8]) -> Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    write_bytes(&partial, contents)?;
+    rename(&partial, path)
+}
+
+/// A hard link, or a copy where the output is on another file system.
+fn link(source: &Path, target: &Path) -> Result<()> {
+    let mut partial = target.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let _ = fs::remove_file(&partial);
+    if fs::hard_link(source, &partial).is_err() {
+        fs::copy(source, &partial).map_err(|e| BuildError::io("write", &partial, e))?;
+    }
+    rename(&partial, target)?;
+    // Renaming a link over another link of the same file does nothing and leaves both.
+    let _ = fs::remove_file(&partial);
+    Ok(())
+}
+
+/// Copies a file and keeps its holes.
+pub fn copy_sparse(source: &Path, target: &Path) -> Result<()> {
+    let mut from = open(source)?;
+    let mut to = create(target)?;
+    let length = from.metadata().map_err(|e| BuildError::io("read", source, e))?.len();
+    to.set_len(length).map_err(|e| BuildError::io("grow", target, e))?;
+    let mut at = 0;
+    while let Some((start, end)) = next_data(&from, at, source)? {
+        from.seek(SeekFrom::Start(start)).map_err(|e| BuildError::io("read", source, e))?;
+        to.seek(SeekFrom::Start(start)).map_err(|e| BuildError::io("write", target, e))?;
+        let mut range = std::io::Read::take(&mut from, end - start);
+        std::io::copy(&mut range, &mut to).map_err(|e| BuildError::io("write", target, e))?;
+        at = end;
+    }
+    to.flush().map_err(|e| BuildError::io("write", target, e))
+}
+
+fn next_data(file: &fs::File, at: u64, path: &Path) -> Result<Option<(u64, u64)>> {
+    use rustix::fs::SeekFrom as Seek;
+    let failed = |e: rustix::io::Errno| BuildError::io("read", path, e.into());
+    let start = match rustix::fs::seek(file, Seek::Data(at)) {
+        Ok(start) => start,
+        Err(rustix::io::Errno::NXIO) => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let end = rustix::fs::seek(file, Seek::Hole(start)).map_err(failed)?;
+    Ok(Some((start, end)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn a_sparse_copy_has_the_same_bytes_and_keeps_its_holes() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let (from, to) = (folder.path().join("a"), folder.path().join("b"));
+        let mut file = create(&from).expect("created");
+        file.set_len(64 << 20).expect("grown");
+        file.seek(SeekFrom::Start(10 << 20)).expect("sought");
+        file.write_all(&[7; 100_000]).expect("written");
+        copy_sparse(&from, &to).expect("copied");
+        assert_eq!(fs::read(&from).expect("read"), fs::read(&to).expect("read"));
+        assert!(fs::metadata(&to).expect("there").blocks() * 512 < 4 << 20);
+    }
+}
