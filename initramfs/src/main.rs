@@ -1,2 +1,111 @@
-//! The static `/init`.
-fn main() {}
+//! `/init` of Keelson's initramfs: from the kernel to systemd on a verified root.
+//!
+//! It reads the kernel command line and the boot loader's variables, loads drivers, finds the
+//! disk, opens the root through dm-verity, prepares the state partition, assembles `/etc` and
+//! `/var`, and becomes systemd. It starts no service, asks nobody anything, and on any failure
+//! says why and reboots.
+use std::convert::Infallible;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::boot_facts::BootFacts;
+use crate::boot_options::BootOptions;
+use crate::boot_path::BootPath;
+use crate::failure::StepFailed;
+use crate::kernel_modules::KernelModules;
+use crate::progress::Progress;
+
+mod block_device;
+mod boot_count;
+mod boot_disk;
+mod boot_facts;
+mod boot_options;
+mod boot_path;
+mod console;
+mod demotion;
+mod device_mapper;
+mod disk_choice;
+mod durable;
+mod efi_variable;
+mod error;
+mod etc_layers;
+mod ext4_superblock;
+mod failure;
+mod glob;
+mod kernel_modules;
+mod kernel_mounts;
+mod machine_id;
+mod module_index;
+mod progress;
+mod random;
+mod root_tools;
+mod state_folders;
+mod state_marker;
+mod state_partition;
+mod state_table;
+mod switch_root;
+mod system_calls;
+mod toml_text;
+mod tree_copy;
+mod verity_root;
+
+fn main() -> ExitCode {
+    if std::process::id() != 1 {
+        return refuse();
+    }
+    failure::catch_panics();
+    match boot() {
+        Ok(never) => match never {},
+        Err(error) => failure::give_up(&error),
+    }
+}
+
+/// Outside its initramfs it must not touch a thing.
+fn refuse() -> ExitCode {
+    println!(
+        "keelson-init {}: the first program of a Keelson machine",
+        env!("CARGO_PKG_VERSION")
+    );
+    if std::env::args().any(|argument| argument == "--version") {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("It is started by the kernel as process 1 and does nothing here.");
+    ExitCode::FAILURE
+}
+
+fn boot() -> Result<Infallible, StepFailed> {
+    let mut progress = Progress::default();
+    progress.step("mount /proc, /sys, /dev and /run", kernel_mounts::mount_all)?;
+    let options = progress.step("read the kernel command line", BootOptions::read)?;
+    options.apply();
+    let mut modules = progress.step("load kernel modules", KernelModules::load)?;
+    kernel_mounts::mount_efivarfs();
+    let boot_path = progress.step("read the boot loader's variables", BootPath::read)?;
+    let disk = progress.step("find the disk", || {
+        boot_disk::find(&options, &boot_path, &mut modules)
+    })?;
+    let failed_boots = progress.infallible("count this boot", || {
+        boot_count::count(&disk, &options, &boot_path)
+    });
+    let device = progress.step("open the root", || {
+        verity_root::open(&disk, &options.root_hash)
+    })?;
+    progress.step("mount the root", || verity_root::mount_root(&device))?;
+    let history = progress.step("prepare state", || state_partition::prepare(&disk))?;
+    progress.step("mount the folders of state", state_folders::mount_all)?;
+    progress.step("assemble /etc", || etc_layers::assemble(&options.root_hash))?;
+    let steps = progress.finished();
+    let facts = BootFacts {
+        options: &options,
+        boot_path,
+        disk: &disk,
+        history,
+        failed_boots,
+        steps,
+    };
+    let run = Path::new("/run");
+    facts
+        .write(run)
+        .map_err(|error| StepFailed::new("write the facts of this boot", error))?;
+    progress.step("switch to the root", switch_root::switch)
+}

@@ -1,0 +1,88 @@
+//! Waits until the boot disk is there: loads drivers and looks again until it is or time is up.
+//!
+//! Which disk it is, is decided in [`crate::disk_choice`].
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::block_device;
+use crate::boot_options::BootOptions;
+use crate::boot_path::BootPath;
+use crate::disk_choice::{self, BootDisk, Criterion, NoDisk};
+use crate::kernel_modules::KernelModules;
+
+const TIME_OUT: Duration = Duration::from_secs(30);
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Why there is no boot disk.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BootDiskError {
+    /// None was chosen.
+    #[error("waited up to {} s", TIME_OUT.as_secs())]
+    NoDisk(#[source] NoDisk),
+    /// The kernel has not made the device nodes.
+    #[error(
+        "the kernel does not know {path}, which is in the partition table; \
+         if only the backup table is intact, it needs `gpt` on its command line"
+    )]
+    NodeMissing {
+        /// The node.
+        path: String,
+    },
+}
+
+impl BootDiskError {
+    /// Whether waiting longer is pointless: a second candidate does not go away.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::NoDisk(NoDisk::Ambiguous { .. }))
+    }
+}
+
+/// Finds the disk, however long its drivers take, up to 30 seconds.
+pub(crate) fn find(
+    options: &BootOptions,
+    boot_path: &BootPath,
+    modules: &mut KernelModules,
+) -> Result<BootDisk, BootDiskError> {
+    let criterion = criterion(options, boot_path);
+    let start = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let loaded = modules.load_for_new_devices();
+        let found = look(&criterion, options);
+        // A driver just loaded may bring a second candidate: look once more before deciding.
+        let settled = loaded == 0 || found.is_err();
+        match found {
+            Ok(disk) if settled => return Ok(disk),
+            Err(error) if start.elapsed() > TIME_OUT || error.is_final() => return Err(error),
+            _ => {}
+        }
+        if loaded == 0 {
+            thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+fn criterion(options: &BootOptions, boot_path: &BootPath) -> Criterion {
+    match (&options.disk, boot_path) {
+        (Some(name), _) => Criterion::Named(name.clone()),
+        (None, BootPath::Uefi { esp, .. }) => Criterion::Esp(*esp),
+        (None, BootPath::Direct) => Criterion::OnlyRoot,
+    }
+}
+
+fn look(criterion: &Criterion, options: &BootOptions) -> Result<BootDisk, BootDiskError> {
+    let disks = block_device::list();
+    let disk = disk_choice::choose(&disks, criterion, &options.root_hash)
+        .map_err(BootDiskError::NoDisk)?;
+    let missing = disk
+        .used_partitions()
+        .map(|number| disk.path(number))
+        .find(|path| !Path::new(path).exists());
+    match missing {
+        None => Ok(disk),
+        Some(path) => Err(BootDiskError::NodeMissing { path }),
+    }
+}
