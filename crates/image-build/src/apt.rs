@@ -35,11 +35,18 @@ impl PrivateApt {
             make_directory(&directory.join(folder))?;
         }
         let configuration = directory.join("apt.conf");
-        write_bytes(&configuration, configuration_text(directory, recipe).as_bytes())?;
+        write_bytes(
+            &configuration,
+            configuration_text(directory, recipe).as_bytes(),
+        )?;
         let sources = directory.join("etc/apt/sources.list");
         write_bytes(&sources, sources_text(recipe, mirrors).as_bytes())?;
         write_bytes(&directory.join("status"), b"")?;
-        let apt = Self { directory: directory.into(), configuration, mirrors: mirrors.clone() };
+        let apt = Self {
+            directory: directory.into(),
+            configuration,
+            mirrors: mirrors.clone(),
+        };
         apt.run("apt-get", &["update", "-q", "--error-on=any"], "update")?;
         Ok(apt)
     }
@@ -58,15 +65,27 @@ impl PrivateApt {
         })
     }
 
-    fn resolve_tree(&self, recipe: &Recipe, tree: &str, names: &[String]) -> Result<Vec<LockedPackage>> {
-        let status = if tree == TREE_TOOLS { String::new() } else { pretended_status(recipe) };
+    fn resolve_tree(
+        &self,
+        recipe: &Recipe,
+        tree: &str,
+        names: &[String],
+    ) -> Result<Vec<LockedPackage>> {
+        let status = if tree == TREE_TOOLS {
+            String::new()
+        } else {
+            pretended_status(recipe)
+        };
         write_bytes(&self.directory.join("status"), status.as_bytes())?;
         let mut arguments = vec!["install", "--yes", "--quiet=2", "--print-uris"];
         arguments.extend(names.iter().map(String::as_str));
         let output = self.run("apt-get", &arguments, &format!("install (tree {tree})"))?;
         let chosen: Vec<ChosenFile> = output.lines().filter_map(parse_uri_line).collect();
         let stanzas = self.stanzas(&chosen)?;
-        chosen.iter().map(|file| self.locked(tree, file, &stanzas)).collect()
+        chosen
+            .iter()
+            .map(|file| self.locked(tree, file, &stanzas))
+            .collect()
     }
 
     /// The index entries of the chosen packages, by `name=version`.
@@ -93,7 +112,10 @@ impl PrivateApt {
             .ok_or_else(|| refuse("apt chose it but shows no index entry for it"))?;
         let archive = [ArchiveKind::Security, ArchiveKind::Main]
             .into_iter()
-            .find(|&kind| file.uri.starts_with(&format!("{}/", self.mirrors.base(kind))))
+            .find(|&kind| {
+                file.uri
+                    .starts_with(&format!("{}/", self.mirrors.base(kind)))
+            })
             .ok_or_else(|| refuse("apt chose it from none of the recipe's archives"))?;
         Ok(LockedPackage {
             tree: tree.to_owned(),
@@ -114,11 +136,15 @@ impl PrivateApt {
             .output()
             .map_err(|source| BuildError::ToolMissing {
                 program: program.to_owned(),
-                advice: "resolving packages needs apt, as Debian and its derivatives have it".to_owned(),
+                advice: "resolving packages needs apt, as Debian and its derivatives have it"
+                    .to_owned(),
                 source,
             })?;
         if !output.status.success() {
-            return Err(BuildError::Apt { action: action.to_owned(), output: complaint(&output) });
+            return Err(BuildError::Apt {
+                action: action.to_owned(),
+                output: complaint(&output),
+            });
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
@@ -129,10 +155,16 @@ fn complaint(output: &Output) -> String {
     let text = [&output.stderr[..], b"\n", &output.stdout[..]].concat();
     let text = String::from_utf8_lossy(&text).into_owned();
     let telling = |line: &&str| {
-        ["E:", "W:", "Depends:", "Conflicts:", "Err:"].iter().any(|mark| line.contains(mark))
+        ["E:", "W:", "Depends:", "Conflicts:", "Err:"]
+            .iter()
+            .any(|mark| line.contains(mark))
     };
     let lines: Vec<&str> = text.lines().filter(telling).map(str::trim).collect();
-    if lines.is_empty() { text.trim().to_owned() } else { lines.join("\n") }
+    if lines.is_empty() {
+        text.trim().to_owned()
+    } else {
+        lines.join("\n")
+    }
 }
 
 fn configuration_text(directory: &Path, recipe: &Recipe) -> String {
@@ -151,11 +183,18 @@ fn sources_text(recipe: &Recipe, mirrors: &Mirrors) -> String {
     let components = archive.components.join(" ");
     let keyring = archive.keyring.display();
     let main = archive.suites.iter().map(|suite| (&mirrors.main, suite));
-    let security = archive.security_suites.iter().map(|suite| (&mirrors.security, suite));
-    main.chain(security).fold(String::new(), |mut text, (address, suite)| {
-        let _ = writeln!(text, "deb [signed-by={keyring}] {address} {suite} {components}");
-        text
-    })
+    let security = archive
+        .security_suites
+        .iter()
+        .map(|suite| (&mirrors.security, suite));
+    main.chain(security)
+        .fold(String::new(), |mut text, (address, suite)| {
+            let _ = writeln!(
+                text,
+                "deb [signed-by={keyring}] {address} {suite} {components}"
+            );
+            text
+        })
 }
 
 /// A dpkg status in which every excluded package is installed, at a version that satisfies anything.
@@ -168,8 +207,12 @@ fn pretended_status(recipe: &Recipe) -> String {
             recipe.architecture
         )
     };
-    let mut text: String =
-        recipe.packages.exclude.iter().map(|name| stanza(name, "")).collect();
+    let mut text: String = recipe
+        .packages
+        .exclude
+        .iter()
+        .map(|name| stanza(name, ""))
+        .collect();
     if !provides.is_empty() {
         text += &stanza("keelson-excluded", &format!("Provides: {provides}\n"));
     }
@@ -218,14 +261,18 @@ fn parse_stanzas(text: &str) -> BTreeMap<String, Stanza> {
 
 fn parse_stanza(text: &str) -> Option<(String, Stanza)> {
     let field = |name: &str| {
-        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     };
     let stanza = Stanza {
         path: field("Filename")?.to_owned(),
         size: field("Size")?.parse().ok()?,
         sha256: field("SHA256")?.to_owned(),
     };
-    Some((format!("{}={}", field("Package")?, field("Version")?), stanza))
+    Some((
+        format!("{}={}", field("Package")?, field("Version")?),
+        stanza,
+    ))
 }
 
 #[cfg(test)]

@@ -16,7 +16,10 @@ pub const COMMAND_LINE: &str = "command-line";
 
 /// The kernel command line: what `/init` needs to find and verify the root, then the recipe's words.
 pub fn command_line(recipe: &Recipe, product: &Product, root: &RootHash, version: &str) -> String {
-    let mut words = vec![format!("keelson.roothash={root}"), format!("keelson.version={version}")];
+    let mut words = vec![
+        format!("keelson.roothash={root}"),
+        format!("keelson.version={version}"),
+    ];
     words.extend(recipe.kernel.command_line.iter().cloned());
     words.extend(product.command_line.iter().cloned());
     words.join(" ")
@@ -42,11 +45,26 @@ pub fn assemble(tools: &Tools, parts: &Parts<'_>, directory: &Path) -> Result<St
     let stub = read_bytes(&tools.file("usr/lib/systemd/boot/efi/linuxx64.efi.stub"))?;
     let (kernel, initramfs) = (read_bytes(parts.kernel)?, read_bytes(parts.initramfs)?);
     let sections = [
-        Section { name: ".osrel", contents: parts.os_release },
-        Section { name: ".cmdline", contents: parts.command_line.as_bytes() },
-        Section { name: ".uname", contents: parts.kernel_release.as_bytes() },
-        Section { name: ".linux", contents: &kernel },
-        Section { name: ".initrd", contents: &initramfs },
+        Section {
+            name: ".osrel",
+            contents: parts.os_release,
+        },
+        Section {
+            name: ".cmdline",
+            contents: parts.command_line.as_bytes(),
+        },
+        Section {
+            name: ".uname",
+            contents: parts.kernel_release.as_bytes(),
+        },
+        Section {
+            name: ".linux",
+            contents: &kernel,
+        },
+        Section {
+            name: ".initrd",
+            contents: &initramfs,
+        },
     ];
     let image = uki::assemble(&stub, &sections)
         .map_err(|e| BuildError::format("unified kernel image", e))?;

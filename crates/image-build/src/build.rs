@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use disk_format::gpt::SectorSize;
 
+use crate::boot_image::{self, COMMAND_LINE, Parts, UKI};
 use crate::cache::{Cache, Event, Finished, Inputs, Mode, Report};
 use crate::commit::{self, COMMIT};
 use crate::compose::{self, Identity, ROOT_TAR};
@@ -20,7 +21,6 @@ use crate::recipe::{Recipe, check_version};
 use crate::renew;
 use crate::root_image::{self, ROOT_HASH, ROOT_IMAGE, VERITY_TREE, derived_uuid};
 use crate::staging::import_checkout;
-use crate::boot_image::{self, COMMAND_LINE, Parts, UKI};
 use crate::tar_tree;
 use crate::tools::{self, Tools};
 use crate::tree::{NodeKind, Tree};
@@ -99,7 +99,17 @@ fn run_steps(options: &BuildOptions, cache: &Cache<'_>) -> Result<Steps> {
     let uki = build.uki_step(cache, &tools, &unpacked, &composed, &verity, &initramfs)?;
     let disk = build.disk_step(cache, &tools, &root, &verity, &uki)?;
     let output = Output::new(options, &build.identity);
-    Ok(Steps { identity: build.identity, output, unpacked, commit, root, verity, initramfs, uki, disk })
+    Ok(Steps {
+        identity: build.identity,
+        output,
+        unpacked,
+        commit,
+        root,
+        verity,
+        initramfs,
+        uki,
+        disk,
+    })
 }
 
 /// Every step's result, on the way to the output.
@@ -138,24 +148,38 @@ impl Steps {
 fn programs_step(options: &BuildOptions, recipe: &Recipe, cache: &Cache<'_>) -> Result<Programs> {
     let step = "programs";
     if let (true, Source::Workspace(_)) = (cache.explains(), &options.programs) {
-        cache.report(Event::Notice { text: "programs are taken as cargo last built them" });
+        cache.report(Event::Notice {
+            text: "programs are taken as cargo last built them",
+        });
         return programs::collect(recipe, &options.programs);
     }
     let begun = std::time::Instant::now();
     cache.report(Event::Started { step });
     let programs = programs::programs(recipe, &options.programs)?;
     let summary = format!("{} and init", recipe.program.len());
-    cache.report(Event::Finished { step, took: Some(begun.elapsed()), summary: &summary });
+    cache.report(Event::Finished {
+        step,
+        took: Some(begun.elapsed()),
+        summary: &summary,
+    });
     Ok(programs)
 }
 
-fn resolve_step(options: &BuildOptions, recipe: &Recipe, cache: &Cache<'_>) -> Result<PackagesLock> {
+fn resolve_step(
+    options: &BuildOptions,
+    recipe: &Recipe,
+    cache: &Cache<'_>,
+) -> Result<PackagesLock> {
     let path = options.lock_path();
     let lock = PackagesLock::load(&path)?;
     lock.check_against(recipe, &path)?;
     let summary = format!("{} packages, locked {}", lock.packages.len(), lock.resolved);
     if !cache.explains() {
-        cache.report(Event::Finished { step: "resolve", took: None, summary: &summary });
+        cache.report(Event::Finished {
+            step: "resolve",
+            took: None,
+            summary: &summary,
+        });
     }
     Ok(lock)
 }
@@ -183,12 +207,19 @@ fn fetch_step(
         return Ok(lock);
     }
     if missing == 0 {
-        cache.report(Event::Finished { step, took: None, summary: "everything is here" });
+        cache.report(Event::Finished {
+            step,
+            took: None,
+            summary: "everything is here",
+        });
         return Ok(lock);
     }
     let begun = std::time::Instant::now();
     cache.report(Event::Started { step });
-    let mirrors = Mirrors::find(options.mirror.as_deref(), options.security_mirror.as_deref())?;
+    let mirrors = Mirrors::find(
+        options.mirror.as_deref(),
+        options.security_mirror.as_deref(),
+    )?;
     let fetched = fetch(options, &lock, &mirrors, cache)?;
     let (lock, fetched) = if fetched.vanished.is_empty() {
         (lock, fetched)
@@ -196,7 +227,11 @@ fn fetch_step(
         renew_vanished(options, recipe, &lock, &fetched.vanished, &mirrors, cache)?
     };
     let summary = format!("{} packages, {} MB", missing, fetched.bytes / 1_000_000);
-    cache.report(Event::Finished { step, took: Some(begun.elapsed()), summary: &summary });
+    cache.report(Event::Finished {
+        step,
+        took: Some(begun.elapsed()),
+        summary: &summary,
+    });
     Ok(lock)
 }
 
@@ -207,8 +242,16 @@ fn fetch(
     cache: &Cache<'_>,
 ) -> Result<Fetched> {
     let report = cache.reporter();
-    let progress = |bytes, bytes_in_all| report(Event::Progress { step: "fetch", bytes, bytes_in_all });
-    options.packages().fetch(&wanted(lock, &options.product), mirrors, &progress)
+    let progress = |bytes, bytes_in_all| {
+        report(Event::Progress {
+            step: "fetch",
+            bytes,
+            bytes_in_all,
+        })
+    };
+    options
+        .packages()
+        .fetch(&wanted(lock, &options.product), mirrors, &progress)
 }
 
 fn renew_vanished(
@@ -268,24 +311,41 @@ impl<'a> Build<'a> {
             build_id: String::new(),
             product: options.product.clone(),
         };
-        let mut build = Self { options, recipe, lock, ours, overlays, timestamp_seconds, identity };
+        let mut build = Self {
+            options,
+            recipe,
+            lock,
+            ours,
+            overlays,
+            timestamp_seconds,
+            identity,
+        };
         build.identity = build.identify()?;
         Ok(build)
     }
 
     /// The build id is a hash of all that the root and its kernel image are made of.
     fn identify(&self) -> Result<Identity> {
-        let id = self.root_inputs(Inputs::of("identity"))?
+        let id = self
+            .root_inputs(Inputs::of("identity"))?
             .digest("init", Digest::of(&self.ours.init))
             .text("the product", &self.options.product)
             .digests(packages_digests(&self.lock, TREE_ROOT))
-            .digests(packages_digests(&self.lock, &kernel_tree(&self.options.product)))
+            .digests(packages_digests(
+                &self.lock,
+                &kernel_tree(&self.options.product),
+            ))
             .key()
             .short(16);
         let version = match &self.options.version {
             Some(version) => version.clone(),
             None => {
-                let date = self.lock.resolved.get(..10).unwrap_or_default().replace('-', "");
+                let date = self
+                    .lock
+                    .resolved
+                    .get(..10)
+                    .unwrap_or_default()
+                    .replace('-', "");
                 format!("{}~{date}.{}", self.recipe.version, &id[..8])
             }
         };
@@ -293,13 +353,20 @@ impl<'a> Build<'a> {
             path: self.options.recipe_path(),
             reason,
         })?;
-        Ok(Identity { version, build_id: id, product: self.options.product.clone() })
+        Ok(Identity {
+            version,
+            build_id: id,
+            product: self.options.product.clone(),
+        })
     }
 
     /// What the root is made of besides packages.
     fn root_inputs(&self, inputs: Inputs) -> Result<Inputs> {
         let inputs = inputs
-            .digest("image/os.toml", Digest::of_file(&self.options.recipe_path())?)
+            .digest(
+                "image/os.toml",
+                Digest::of_file(&self.options.recipe_path())?,
+            )
             .text("the time stamp", &self.timestamp_seconds.to_string());
         let [units, files] = &self.overlays;
         Ok(inputs
@@ -329,11 +396,22 @@ impl<'a> Build<'a> {
             .digests(packages_digests(&self.lock, &kernel))
             .digests(packages_digests(&self.lock, TREE_TOOLS));
         cache.step(inputs, |directory| {
-            unpack::unpack(&self.recipe, &packages, &self.options.packages(), tools, directory)
+            unpack::unpack(
+                &self.recipe,
+                &packages,
+                &self.options.packages(),
+                tools,
+                directory,
+            )
         })
     }
 
-    fn compose_step(&self, cache: &Cache<'_>, tools: &Tools, unpacked: &Finished) -> Result<Finished> {
+    fn compose_step(
+        &self,
+        cache: &Cache<'_>,
+        tools: &Tools,
+        unpacked: &Finished,
+    ) -> Result<Finished> {
         let inputs = self
             .root_inputs(Inputs::of("compose").step(unpacked))?
             .text("the version", &self.identity.version)
@@ -356,7 +434,9 @@ impl<'a> Build<'a> {
     fn commit_step(&self, cache: &Cache<'_>, composed: &Finished) -> Result<Finished> {
         let branch = format!("{}/{}", self.recipe.name, self.options.product);
         let repository = self.options.cache.join("ostree");
-        let inputs = Inputs::of("commit").step(composed).text("the branch", &branch);
+        let inputs = Inputs::of("commit")
+            .step(composed)
+            .text("the branch", &branch);
         cache.step(inputs, |directory| {
             commit::commit(
                 &repository,
@@ -369,7 +449,12 @@ impl<'a> Build<'a> {
         })
     }
 
-    fn erofs_step(&self, cache: &Cache<'_>, tools: &Tools, composed: &Finished) -> Result<Finished> {
+    fn erofs_step(
+        &self,
+        cache: &Cache<'_>,
+        tools: &Tools,
+        composed: &Finished,
+    ) -> Result<Finished> {
         let uuid = derived_uuid("root", &composed.key);
         cache.step(Inputs::of("erofs").step(composed), |directory| {
             let limit = self.recipe.disk.root_bytes;
@@ -380,7 +465,9 @@ impl<'a> Build<'a> {
 
     fn verity_step(&self, cache: &Cache<'_>, root: &Finished) -> Result<Finished> {
         let uuid = derived_uuid("verity", &root.key);
-        let inputs = Inputs::of("verity").step(root).text("the salt", &self.recipe.verity_salt);
+        let inputs = Inputs::of("verity")
+            .step(root)
+            .text("the salt", &self.recipe.verity_salt);
         cache.step(inputs, |directory| {
             let salt = self.recipe.verity_salt_bytes();
             root_image::hash_tree(&root.file(ROOT_IMAGE), &salt, uuid, directory)
@@ -399,7 +486,14 @@ impl<'a> Build<'a> {
             let list = ModuleList::load(&list)?;
             let root = tar_tree::open_tree(&unpacked.file(PACKAGES_TAR))?;
             let product = &self.options.product;
-            initramfs::initramfs(product, &self.ours.init, &list, &root, self.timestamp_seconds, directory)
+            initramfs::initramfs(
+                product,
+                &self.ours.init,
+                &list,
+                &root,
+                self.timestamp_seconds,
+                directory,
+            )
         })
     }
 
@@ -413,7 +507,11 @@ impl<'a> Build<'a> {
         initramfs: &Finished,
     ) -> Result<Finished> {
         let product = self.recipe.product(&self.options.product)?;
-        let words = [&self.recipe.kernel.command_line[..], &product.command_line[..]].concat();
+        let words = [
+            &self.recipe.kernel.command_line[..],
+            &product.command_line[..],
+        ]
+        .concat();
         let inputs = Inputs::of("uki")
             .step(unpacked)
             .step(verity)
@@ -424,7 +522,10 @@ impl<'a> Build<'a> {
             let root_hash = root_image::read_root_hash(&verity.file(ROOT_HASH))?;
             let version = &self.identity.version;
             let tree = tar_tree::open_tree(&composed.file(ROOT_TAR))?;
-            let os_release = tree.file("usr/lib/os-release").expect("compose wrote it").to_vec()?;
+            let os_release = tree
+                .file("usr/lib/os-release")
+                .expect("compose wrote it")
+                .to_vec()?;
             let parts = Parts {
                 kernel: &unpacked.file(KERNEL),
                 initramfs: &initramfs.file(INITRAMFS),
@@ -476,7 +577,10 @@ fn packages_digests(lock: &PackagesLock, tree: &str) -> Vec<(String, Digest)> {
         .iter()
         .map(|package| {
             let text = format!("{} {}", package.version, package.sha256);
-            (format!("package {} ({tree})", package.name), Digest::of(text.as_bytes()))
+            (
+                format!("package {} ({tree})", package.name),
+                Digest::of(text.as_bytes()),
+            )
         })
         .collect()
 }

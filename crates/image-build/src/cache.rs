@@ -77,7 +77,10 @@ pub struct Inputs {
 impl Inputs {
     /// Of a step; the builder's own sources are always an input.
     pub fn of(step: &'static str) -> Self {
-        let inputs = Self { step, digests: BTreeMap::new() };
+        let inputs = Self {
+            step,
+            digests: BTreeMap::new(),
+        };
         inputs.text("the builder", env!("KEELSON_BUILDER_REVISION"))
     }
 
@@ -85,7 +88,11 @@ impl Inputs {
     pub fn digest(mut self, label: impl Into<String>, digest: Digest) -> Self {
         let label = label.into();
         let earlier = self.digests.insert(label.clone(), digest);
-        assert!(earlier.is_none(), "input {label} of step {} stands twice", self.step);
+        assert!(
+            earlier.is_none(),
+            "input {label} of step {} stands twice",
+            self.step
+        );
         self
     }
 
@@ -153,7 +160,10 @@ pub struct Cache<'a> {
 
 impl std::fmt::Debug for Cache<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cache").field("directory", &self.directory).field("mode", &self.mode).finish()
+        f.debug_struct("Cache")
+            .field("directory", &self.directory)
+            .field("mode", &self.mode)
+            .finish()
     }
 }
 
@@ -164,7 +174,12 @@ impl<'a> Cache<'a> {
         let path = directory.join("lock");
         let lock = create(&path)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { directory: directory.into(), mode, report, _lock: lock }),
+            Ok(()) => Ok(Self {
+                directory: directory.into(),
+                mode,
+                report,
+                _lock: lock,
+            }),
             Err(fs::TryLockError::WouldBlock) => Err(BuildError::CacheBusy(directory.into())),
             Err(fs::TryLockError::Error(e)) => Err(BuildError::io("lock", &path, e)),
         }
@@ -186,21 +201,36 @@ impl<'a> Cache<'a> {
     }
 
     /// The result of a step: cached, or made by `run` in an empty directory. `run` returns a summary.
-    pub fn step(&self, inputs: Inputs, run: impl FnOnce(&Path) -> Result<String>) -> Result<Finished> {
+    pub fn step(
+        &self,
+        inputs: Inputs,
+        run: impl FnOnce(&Path) -> Result<String>,
+    ) -> Result<Finished> {
         let home = self.directory.join(inputs.step);
         let key = inputs.key();
         let directory = home.join(key.short(32));
-        let finished = Finished { step: inputs.step, key, directory };
+        let finished = Finished {
+            step: inputs.step,
+            key,
+            directory,
+        };
         let record = read_record(&finished.directory);
         match (self.mode, record) {
             (Mode::Explain, record) => {
                 let reasons = record.is_none().then(|| reasons(&home, &inputs));
-                self.report(Event::Explained { step: inputs.step, reasons });
+                self.report(Event::Explained {
+                    step: inputs.step,
+                    reasons,
+                });
             }
             (Mode::Build, Some(record)) => {
                 note_use(&finished)?;
                 let summary = &record.summary;
-                self.report(Event::Finished { step: inputs.step, took: None, summary });
+                self.report(Event::Finished {
+                    step: inputs.step,
+                    took: None,
+                    summary,
+                });
             }
             (Mode::Build, None) => self.run(&inputs, &home, &finished, run)?,
         }
@@ -221,8 +251,15 @@ impl<'a> Cache<'a> {
         make_directory(&partial)?;
         let begun = Instant::now();
         let summary = run(&partial)?;
-        let digests = inputs.digests.iter().map(|(l, d)| (l.clone(), d.to_string())).collect();
-        let record = Record { inputs: digests, summary };
+        let digests = inputs
+            .digests
+            .iter()
+            .map(|(l, d)| (l.clone(), d.to_string()))
+            .collect();
+        let record = Record {
+            inputs: digests,
+            summary,
+        };
         let text = serde_json::to_vec_pretty(&record).expect("a map of strings is JSON");
         write_bytes(&partial.join(RECORD), &text)?;
         if finished.directory.exists() {
@@ -233,7 +270,11 @@ impl<'a> Cache<'a> {
         note_use(finished)?;
         prune(home, finished)?;
         let (took, summary) = (Some(begun.elapsed()), record.summary.as_str());
-        self.report(Event::Finished { step: inputs.step, took, summary });
+        self.report(Event::Finished {
+            step: inputs.step,
+            took,
+            summary,
+        });
         Ok(())
     }
 }
@@ -251,7 +292,8 @@ fn note_use(finished: &Finished) -> Result<()> {
         .append(true)
         .open(&record)
         .map_err(|e| BuildError::io("open", &record, e))?;
-    file.set_modified(SystemTime::now()).map_err(|e| BuildError::io("touch", &record, e))
+    file.set_modified(SystemTime::now())
+        .map_err(|e| BuildError::io("touch", &record, e))
 }
 
 /// Why a step's inputs are not those of its last run.
@@ -268,7 +310,11 @@ fn reasons(home: &Path, inputs: &Inputs) -> Vec<String> {
             Some(_) => {}
         }
     }
-    for label in record.inputs.keys().filter(|label| !inputs.digests.contains_key(*label)) {
+    for label in record
+        .inputs
+        .keys()
+        .filter(|label| !inputs.digests.contains_key(*label))
+    {
         reasons.push(format!("{label} is gone"));
     }
     reasons
@@ -276,7 +322,11 @@ fn reasons(home: &Path, inputs: &Inputs) -> Vec<String> {
 
 fn remove_partial(home: &Path) -> Result<()> {
     let partial = home.join(".partial");
-    if partial.exists() { remove_directory(&partial) } else { Ok(()) }
+    if partial.exists() {
+        remove_directory(&partial)
+    } else {
+        Ok(())
+    }
 }
 
 fn remove_directory(path: &Path) -> Result<()> {
@@ -295,7 +345,10 @@ fn prune(home: &Path, newest: &Finished) -> Result<()> {
         .collect();
     results.sort();
     let surplus = (results.len() + 1).saturating_sub(RESULTS_KEPT);
-    results.iter().take(surplus).try_for_each(|(_, path)| remove_directory(path))
+    results
+        .iter()
+        .take(surplus)
+        .try_for_each(|(_, path)| remove_directory(path))
 }
 
 #[cfg(test)]

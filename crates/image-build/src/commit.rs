@@ -66,7 +66,9 @@ fn write_commit(
     let tree = ostree::MutableTree::new();
     repo.write_archive_to_mtree(&gio::File::for_path(tar), &tree, None, true, cancellable)?;
     let root = repo.write_mtree(&tree, cancellable)?;
-    let root = root.downcast_ref::<ostree::RepoFile>().expect("a repository's file");
+    let root = root
+        .downcast_ref::<ostree::RepoFile>()
+        .expect("a repository's file");
     let metadata = glib::VariantDict::new(None);
     metadata.insert("version", version);
     let checksum = repo.write_commit_with_time(

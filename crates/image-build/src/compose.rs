@@ -54,14 +54,25 @@ pub fn compose(
     let target = BufWriter::with_capacity(1 << 20, create(&path)?);
     tar_tree::write(&tree, target, timestamp_seconds)
         .map_err(|e| BuildError::io("write", &path, e))?;
-    Ok(format!("{} files, {} MB", tree.len(), tree.content_bytes() / 1_000_000))
+    Ok(format!(
+        "{} files, {} MB",
+        tree.len(),
+        tree.content_bytes() / 1_000_000
+    ))
 }
 
 /// See os-release(5).
 fn add_os_release(tree: &mut Tree, recipe: &Recipe, identity: &Identity) {
     let mut text = String::new();
-    let pretty = format!("{} {} ({})", recipe.pretty_name, identity.version, identity.product);
-    let release = identity.version.split(['~', '-']).next().unwrap_or(&identity.version);
+    let pretty = format!(
+        "{} {} ({})",
+        recipe.pretty_name, identity.version, identity.product
+    );
+    let release = identity
+        .version
+        .split(['~', '-'])
+        .next()
+        .unwrap_or(&identity.version);
     for (key, value) in [
         ("NAME", recipe.pretty_name.as_str()),
         ("PRETTY_NAME", &pretty),
@@ -90,7 +101,10 @@ fn add_users(tree: &mut Tree, tools: &Tools) -> Result<()> {
     refuse_floating_numbers(tree)?;
     crate::error::make_directory(&staging.path().join("etc"))?;
     let mut command = tools.command("usr/bin/systemd-sysusers");
-    run("systemd-sysusers", command.arg(format!("--root={}", staging.path().display())))?;
+    run(
+        "systemd-sysusers",
+        command.arg(format!("--root={}", staging.path().display())),
+    )?;
     for (name, mode, gid) in [
         ("passwd", 0o644, 0),
         ("group", 0o644, 0),
@@ -98,7 +112,10 @@ fn add_users(tree: &mut Tree, tools: &Tools) -> Result<()> {
         ("gshadow", 0o640, SHADOW_GROUP),
     ] {
         let contents = stable_shadow(name, &staging.read(&format!("etc/{name}"))?);
-        let node = Node { gid, ..Node::file(mode, contents) };
+        let node = Node {
+            gid,
+            ..Node::file(mode, contents)
+        };
         tree.insert(&format!("etc/{name}"), node);
     }
     Ok(())
@@ -126,7 +143,9 @@ fn stable_shadow(name: &str, contents: &[u8]) -> Vec<u8> {
 
 fn refuse_floating_numbers(tree: &Tree) -> Result<()> {
     for (path, node) in tree.below("usr/lib/sysusers.d") {
-        let NodeKind::File(content) = &node.kind else { continue };
+        let NodeKind::File(content) = &node.kind else {
+            continue;
+        };
         let contents = content.to_vec()?;
         for line in String::from_utf8_lossy(&contents).lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -152,7 +171,9 @@ fn enable_units(tree: &mut Tree, tools: &Tools) -> Result<()> {
     };
     staging.export(tree, wanted)?;
     let mut command = tools.command("usr/bin/systemctl");
-    command.arg(format!("--root={}", staging.path().display())).args(["preset-all", "--quiet"]);
+    command
+        .arg(format!("--root={}", staging.path().display()))
+        .args(["preset-all", "--quiet"]);
     run("systemctl preset-all", &mut command)?;
     for (path, node) in staging.import("etc/systemd/system")?.iter() {
         tree.insert(path, node.clone());
@@ -163,13 +184,23 @@ fn enable_units(tree: &mut Tree, tools: &Tools) -> Result<()> {
 /// The promises of the recipe, and links that lead nowhere.
 fn check(recipe: &Recipe, tree: &Tree) -> Result<()> {
     for (path, _) in tree.iter() {
-        if let Some(pattern) = recipe.files.forbid.iter().find(|pattern| matches(pattern, path)) {
-            return Err(BuildError::Root(format!("it holds {path}, which files.forbid names ({pattern})")));
+        if let Some(pattern) = recipe
+            .files
+            .forbid
+            .iter()
+            .find(|pattern| matches(pattern, path))
+        {
+            return Err(BuildError::Root(format!(
+                "it holds {path}, which files.forbid names ({pattern})"
+            )));
         }
     }
     for program in &recipe.program {
         if tree.file(&program.path).is_none() {
-            return Err(BuildError::Root(format!("program {} is not in it", program.path)));
+            return Err(BuildError::Root(format!(
+                "program {} is not in it",
+                program.path
+            )));
         }
     }
     Ok(())
@@ -183,10 +214,21 @@ mod tests {
     fn a_user_without_a_fixed_number_is_refused() {
         let mut tree = Tree::default();
         let path = "usr/lib/sysusers.d/x.conf";
-        tree.insert(path, Node::file(0o644, &b"# c\nu root 0 - /root\ng kvd -\n"[..]));
-        let message = refuse_floating_numbers(&tree).expect_err("floating").to_string();
-        assert!(message.contains("kvd") && message.contains(path), "{message}");
-        tree.insert(path, Node::file(0o644, &b"u root 0 - /root\nu kvd 800:801 - /\nm a b\n"[..]));
+        tree.insert(
+            path,
+            Node::file(0o644, &b"# c\nu root 0 - /root\ng kvd -\n"[..]),
+        );
+        let message = refuse_floating_numbers(&tree)
+            .expect_err("floating")
+            .to_string();
+        assert!(
+            message.contains("kvd") && message.contains(path),
+            "{message}"
+        );
+        tree.insert(
+            path,
+            Node::file(0o644, &b"u root 0 - /root\nu kvd 800:801 - /\nm a b\n"[..]),
+        );
         assert!(refuse_floating_numbers(&tree).is_ok());
     }
 
@@ -207,9 +249,16 @@ mod tests {
             product: "vm".to_owned(),
         };
         add_os_release(&mut tree, &recipe, &identity);
-        let text = tree.file("usr/lib/os-release").expect("there").to_vec().expect("memory");
+        let text = tree
+            .file("usr/lib/os-release")
+            .expect("there")
+            .to_vec()
+            .expect("memory");
         let text = String::from_utf8(text).expect("text");
         assert!(text.contains("VERSION_ID=\"0.1.0\"\n"), "{text}");
-        assert!(text.contains("IMAGE_VERSION=\"0.1.0~20261122.ab\"\n"), "{text}");
+        assert!(
+            text.contains("IMAGE_VERSION=\"0.1.0~20261122.ab\"\n"),
+            "{text}"
+        );
     }
 }

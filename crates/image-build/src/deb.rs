@@ -33,7 +33,8 @@ fn decompressor<'a>(
         "" => Ok(Box::new(member)),
         ".xz" => Ok(Box::new(liblzma::read::XzDecoder::new(member))),
         ".zst" => {
-            let decoder = zstd::Decoder::new(member).map_err(|e| BuildError::io("read", path, e))?;
+            let decoder =
+                zstd::Decoder::new(member).map_err(|e| BuildError::io("read", path, e))?;
             Ok(Box::new(decoder))
         }
         other => Err(BuildError::Package {

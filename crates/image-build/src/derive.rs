@@ -29,10 +29,12 @@ pub fn kernel_release(tree: &Tree) -> Result<String> {
     let mut releases = releases.into_iter();
     match (releases.next(), releases.next()) {
         (Some(release), None) => Ok(release.to_owned()),
-        (None, _) => Err(BuildError::Root("no package brought kernel modules".to_owned())),
-        (Some(one), Some(two)) => {
-            Err(BuildError::Root(format!("kernel modules of two releases: {one} and {two}")))
-        }
+        (None, _) => Err(BuildError::Root(
+            "no package brought kernel modules".to_owned(),
+        )),
+        (Some(one), Some(two)) => Err(BuildError::Root(format!(
+            "kernel modules of two releases: {one} and {two}"
+        ))),
     }
 }
 
@@ -42,7 +44,13 @@ fn add_module_indexes(tree: &mut Tree, tools: &Tools) -> Result<()> {
     staging.export(tree, |path| path.starts_with("usr/lib/modules/"))?;
     // kmod is one program for depmod, insmod, modprobe and others, told apart by the name it is called by.
     let mut command = tools.command("usr/sbin/depmod");
-    run("depmod", command.arg("-b").arg(staging.path().join("usr")).arg(&release))?;
+    run(
+        "depmod",
+        command
+            .arg("-b")
+            .arg(staging.path().join("usr"))
+            .arg(&release),
+    )?;
     let folder = format!("{MODULES}/{release}");
     for (path, node) in staging.import(&folder)?.iter() {
         let name = path.rsplit('/').next().unwrap_or(path);
@@ -57,14 +65,18 @@ fn add_module_indexes(tree: &mut Tree, tools: &Tools) -> Result<()> {
 fn add_linker_cache(tree: &mut Tree, tools: &Tools) -> Result<()> {
     let staging = Staging::new()?;
     let is_wanted = |path: &str| {
-        path.starts_with("etc/ld.so.conf") || (path.starts_with("usr/lib") && path.contains(".so"))
+        path.starts_with("etc/ld.so.conf")
+            || (path.starts_with("usr/lib") && path.contains(".so"))
             || matches!(path, "lib" | "lib64" | "usr/lib/x86_64-linux-gnu")
     };
     staging.export(tree, is_wanted)?;
     // A static program: it needs no ld.so. It may leave its auxiliary cache below var, which stays behind.
     let mut command = std::process::Command::new(tools.file("usr/sbin/ldconfig"));
     run("ldconfig", command.arg("-X").arg("-r").arg(staging.path()))?;
-    tree.insert("etc/ld.so.cache", Node::file(0o644, staging.read("etc/ld.so.cache")?));
+    tree.insert(
+        "etc/ld.so.cache",
+        Node::file(0o644, staging.read("etc/ld.so.cache")?),
+    );
     Ok(())
 }
 
@@ -73,9 +85,17 @@ fn add_hardware_database(tree: &mut Tree, tools: &Tools) -> Result<()> {
     let staging = Staging::new()?;
     staging.export(tree, |path| path.starts_with(HARDWARE_RULES))?;
     let mut command = tools.command("usr/bin/systemd-hwdb");
-    run("systemd-hwdb", command.args(["update", "--usr", "--root"]).arg(staging.path()))?;
+    run(
+        "systemd-hwdb",
+        command
+            .args(["update", "--usr", "--root"])
+            .arg(staging.path()),
+    )?;
     tree.retain(|path, _| !path.starts_with(HARDWARE_RULES));
-    tree.insert("usr/lib/udev/hwdb.bin", Node::file(0o644, staging.read("usr/lib/udev/hwdb.bin")?));
+    tree.insert(
+        "usr/lib/udev/hwdb.bin",
+        Node::file(0o644, staging.read("usr/lib/udev/hwdb.bin")?),
+    );
     Ok(())
 }
 
@@ -90,7 +110,9 @@ fn add_certificate_bundle(tree: &mut Tree) -> Result<()> {
         }
     }
     if bundle.is_empty() {
-        return Err(BuildError::Root("no package brought certificates".to_owned()));
+        return Err(BuildError::Root(
+            "no package brought certificates".to_owned(),
+        ));
     }
     tree.insert(CERTIFICATE_BUNDLE, Node::file(0o644, bundle));
     tree.retain(|path, _| !path.starts_with("usr/share/ca-certificates"));

@@ -23,7 +23,9 @@ impl Digest {
         let mut hasher = Sha256::new();
         let mut buffer = vec![0; 1 << 17];
         loop {
-            let count = file.read(&mut buffer).map_err(|e| BuildError::io("read", path, e))?;
+            let count = file
+                .read(&mut buffer)
+                .map_err(|e| BuildError::io("read", path, e))?;
             if count == 0 {
                 return Ok(Self(hasher.finalize().into()));
             }

@@ -58,25 +58,72 @@ pub struct DiskParts<'a> {
 pub fn partition_table(parts: &DiskParts<'_>) -> PartitionTable {
     let sizes = parts.sizes;
     let guid = |purpose: &str| derived_uuid(purpose, &parts.key);
-    let (root, verity) = (parts.root_hash.data_partition_guid(), parts.root_hash.hash_partition_guid());
+    let (root, verity) = (
+        parts.root_hash.data_partition_guid(),
+        parts.root_hash.hash_partition_guid(),
+    );
     let empty = partition_type::KEELSON_EMPTY;
     let plan: [(&str, Uuid, Uuid, u64, u64); 7] = [
         ("esp", partition_type::ESP, guid("esp"), sizes.esp_bytes, 0),
-        ("root-a", partition_type::ROOT_X86_64, root, sizes.root_bytes, READ_ONLY),
-        ("root-a-verity", partition_type::ROOT_X86_64_VERITY, verity, sizes.root_verity_bytes, READ_ONLY),
+        (
+            "root-a",
+            partition_type::ROOT_X86_64,
+            root,
+            sizes.root_bytes,
+            READ_ONLY,
+        ),
+        (
+            "root-a-verity",
+            partition_type::ROOT_X86_64_VERITY,
+            verity,
+            sizes.root_verity_bytes,
+            READ_ONLY,
+        ),
         ("root-b", empty, guid("root-b"), sizes.root_bytes, READ_ONLY),
-        ("root-b-verity", empty, guid("root-b-verity"), sizes.root_verity_bytes, READ_ONLY),
-        ("meta", partition_type::KEELSON_META, guid("meta"), sizes.meta_bytes, 0),
-        ("state", partition_type::LINUX_GENERIC, guid("state"), sizes.state_bytes, 0),
+        (
+            "root-b-verity",
+            empty,
+            guid("root-b-verity"),
+            sizes.root_verity_bytes,
+            READ_ONLY,
+        ),
+        (
+            "meta",
+            partition_type::KEELSON_META,
+            guid("meta"),
+            sizes.meta_bytes,
+            0,
+        ),
+        (
+            "state",
+            partition_type::LINUX_GENERIC,
+            guid("state"),
+            sizes.state_bytes,
+            0,
+        ),
     ];
     let mut start_bytes = ALIGNMENT_BYTES;
     let mut partitions = BTreeMap::new();
     for (number, (name, type_guid, guid, length_bytes, attributes)) in (1..).zip(plan) {
         let name = name.to_owned();
-        partitions.insert(number, Partition { type_guid, guid, name, attributes, start_bytes, length_bytes });
+        partitions.insert(
+            number,
+            Partition {
+                type_guid,
+                guid,
+                name,
+                attributes,
+                start_bytes,
+                length_bytes,
+            },
+        );
         start_bytes += length_bytes;
     }
-    PartitionTable { disk_guid: guid("disk"), sector_size: parts.sector_size, partitions }
+    PartitionTable {
+        disk_guid: guid("disk"),
+        sector_size: parts.sector_size,
+        partitions,
+    }
 }
 
 /// Writes the disk image into `directory`.
@@ -84,21 +131,43 @@ pub fn disk(tools: &Tools, parts: &DiskParts<'_>, directory: &Path) -> Result<St
     let path = directory.join(DISK);
     let mut file = create(&path)?;
     let table = partition_table(parts);
-    let end = table.partitions.values().map(Partition::end_bytes).max().unwrap_or(0);
+    let end = table
+        .partitions
+        .values()
+        .map(Partition::end_bytes)
+        .max()
+        .unwrap_or(0);
     let length = end + ALIGNMENT_BYTES;
-    file.set_len(length).map_err(|e| BuildError::io("grow", &path, e))?;
-    table.write(&mut file, length).map_err(|e| BuildError::format("partition table", e))?;
+    file.set_len(length)
+        .map_err(|e| BuildError::io("grow", &path, e))?;
+    table
+        .write(&mut file, length)
+        .map_err(|e| BuildError::format("partition table", e))?;
     write_esp(&file, &table, tools, parts)?;
     copy_into(&file, &path, partition(&table, "root-a"), parts.root)?;
-    copy_into(&file, &path, partition(&table, "root-a-verity"), parts.verity)?;
-    Ok(format!("{} MB, {}-byte sectors", length / 1_000_000, parts.sector_size.bytes()))
+    copy_into(
+        &file,
+        &path,
+        partition(&table, "root-a-verity"),
+        parts.verity,
+    )?;
+    Ok(format!(
+        "{} MB, {}-byte sectors",
+        length / 1_000_000,
+        parts.sector_size.bytes()
+    ))
 }
 
 fn partition<'a>(table: &'a PartitionTable, name: &str) -> &'a Partition {
     table.by_name(name).expect("the layout has it").1
 }
 
-fn write_esp(file: &File, table: &PartitionTable, tools: &Tools, parts: &DiskParts<'_>) -> Result<()> {
+fn write_esp(
+    file: &File,
+    table: &PartitionTable,
+    tools: &Tools,
+    parts: &DiskParts<'_>,
+) -> Result<()> {
     let failed = |e: disk_format::esp::EspError| BuildError::format("EFI system partition", e);
     let place = partition(table, "esp");
     let volume_id = u32::from_le_bytes(parts.key.0[..4].try_into().expect("four bytes"));
@@ -113,14 +182,23 @@ fn write_esp(file: &File, table: &PartitionTable, tools: &Tools, parts: &DiskPar
         .map_err(|e| BuildError::format("EFI system partition", e))?;
     let mut esp = esp::format(window, &options).map_err(failed)?;
     let loader = tools.file("usr/lib/systemd/boot/efi/systemd-bootx64.efi");
-    let counter = Counter::Counted { tries_left: BOOT_TRIES, tries_done: 0 };
+    let counter = Counter::Counted {
+        tries_left: BOOT_TRIES,
+        tries_done: 0,
+    };
     let entry = BootEntry::new(parts.version, counter)
         .map_err(|e| BuildError::format("boot entry", e))?
         .file_name();
     let mut files: Vec<(String, Box<dyn std::io::Read>)> = vec![
         ("EFI/BOOT/BOOTX64.EFI".to_owned(), Box::new(open(&loader)?)),
-        ("EFI/systemd/systemd-bootx64.efi".to_owned(), Box::new(open(&loader)?)),
-        ("loader/loader.conf".to_owned(), Box::new(LOADER_CONFIGURATION.as_bytes())),
+        (
+            "EFI/systemd/systemd-bootx64.efi".to_owned(),
+            Box::new(open(&loader)?),
+        ),
+        (
+            "loader/loader.conf".to_owned(),
+            Box::new(LOADER_CONFIGURATION.as_bytes()),
+        ),
         (format!("EFI/Linux/{entry}"), Box::new(open(parts.uki)?)),
     ];
     for (path, contents) in &mut files {
@@ -146,7 +224,9 @@ fn copy_into(file: &File, path: &Path, place: &Partition, source: &Path) -> Resu
         });
     }
     let mut target = file;
-    target.seek(SeekFrom::Start(place.start_bytes)).map_err(failed)?;
+    target
+        .seek(SeekFrom::Start(place.start_bytes))
+        .map_err(failed)?;
     std::io::copy(&mut from, &mut target).map_err(failed)?;
     Ok(())
 }

@@ -91,7 +91,9 @@ pub enum BuildError {
         actual: String,
     },
     /// A server could not be reached.
-    #[error("cannot fetch {url}; is there a network? packages already fetched are kept, so the next build goes on from here")]
+    #[error(
+        "cannot fetch {url}; is there a network? packages already fetched are kept, so the next build goes on from here"
+    )]
     Fetch {
         /// What was asked for.
         url: String,
@@ -169,10 +171,15 @@ impl BuildError {
     /// Names the path of a failed file operation, and a full disk for what it is.
     pub fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::DiskFull { action, path: path.into() }
-            }
-            _ => Self::Io { action, path: path.into(), source },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull {
+                action,
+                path: path.into(),
+            },
+            _ => Self::Io {
+                action,
+                path: path.into(),
+                source,
+            },
         }
     }
 
@@ -181,7 +188,10 @@ impl BuildError {
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        Self::Format { what, source: source.into() }
+        Self::Format {
+            what,
+            source: source.into(),
+        }
     }
 }
 

@@ -49,8 +49,11 @@ impl PackageCache {
 
     /// The packages that are not here yet, each file once.
     pub fn missing<'a>(&self, packages: &[&'a LockedPackage]) -> Vec<&'a LockedPackage> {
-        let mut missing: Vec<&LockedPackage> =
-            packages.iter().copied().filter(|package| !self.path(package).exists()).collect();
+        let mut missing: Vec<&LockedPackage> = packages
+            .iter()
+            .copied()
+            .filter(|package| !self.path(package).exists())
+            .collect();
         missing.sort_by(|a, b| a.sha256.cmp(&b.sha256));
         missing.dedup_by(|a, b| a.sha256 == b.sha256);
         missing
@@ -120,19 +123,28 @@ impl<'a> Downloads<'a> {
                 return;
             };
             if let Err(error) = self.fetch_one(package) {
-                self.error.lock().expect("no thread panicked").get_or_insert(error);
+                self.error
+                    .lock()
+                    .expect("no thread panicked")
+                    .get_or_insert(error);
             }
         }
     }
 
     fn fetch_one(&self, package: &LockedPackage) -> Result<()> {
         let url = self.mirrors.url(package);
-        let fetch_error = |source| BuildError::Fetch { url: url.clone(), source: Box::new(source) };
+        let fetch_error = |source| BuildError::Fetch {
+            url: url.clone(),
+            source: Box::new(source),
+        };
         let mut response = self.agent.get(&url).call().map_err(fetch_error)?;
         match response.status().as_u16() {
             200 => self.store(package, &url, response.body_mut().as_reader()),
             404 | 410 => {
-                self.vanished.lock().expect("no thread panicked").push(package.clone());
+                self.vanished
+                    .lock()
+                    .expect("no thread panicked")
+                    .push(package.clone());
                 Ok(())
             }
             status => Err(fetch_error(ureq::Error::StatusCode(status))),
@@ -172,7 +184,8 @@ impl<'a> Downloads<'a> {
                 break;
             }
             hasher.update(&buffer[..count]);
-            file.write_all(&buffer[..count]).map_err(|e| BuildError::io("write", partial, e))?;
+            file.write_all(&buffer[..count])
+                .map_err(|e| BuildError::io("write", partial, e))?;
             let bytes = self.bytes.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
             (self.progress)(bytes, self.bytes_in_all);
         }
@@ -194,7 +207,10 @@ impl<'a> Downloads<'a> {
         }
         let mut vanished = self.vanished.into_inner().expect("no thread panicked");
         vanished.sort_by(|a, b| (&a.tree, &a.name).cmp(&(&b.tree, &b.name)));
-        Ok(Fetched { bytes: self.bytes.into_inner(), vanished })
+        Ok(Fetched {
+            bytes: self.bytes.into_inner(),
+            vanished,
+        })
     }
 }
 

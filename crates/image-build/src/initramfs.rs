@@ -37,8 +37,10 @@ struct ProductModules {
 impl ModuleList {
     /// Reads the list.
     pub fn load(path: &Path) -> Result<Self> {
-        toml::from_str(&read_text(path)?)
-            .map_err(|source| BuildError::Toml { path: path.into(), source: Box::new(source) })
+        toml::from_str(&read_text(path)?).map_err(|source| BuildError::Toml {
+            path: path.into(),
+            source: Box::new(source),
+        })
     }
 }
 
@@ -74,7 +76,11 @@ impl ModuleIndex {
         }
         for line in aliases.lines() {
             if let ["alias", pattern, module] = line.split_whitespace().collect::<Vec<_>>()[..] {
-                index.aliases.entry(module.replace('-', "_")).or_default().push(pattern.to_owned());
+                index
+                    .aliases
+                    .entry(module.replace('-', "_"))
+                    .or_default()
+                    .push(pattern.to_owned());
             }
         }
         index.builtin = builtin.lines().map(module_name).collect();
@@ -111,7 +117,12 @@ fn plan(index: &ModuleIndex, modules: &ProductModules) -> Result<(BTreeSet<Strin
     for name in &modules.by_hardware {
         let order = index.load_order(name)?;
         let names: Vec<&str> = order.iter().map(|path| file_name(path)).collect();
-        for pattern in index.aliases.get(&name.replace('-', "_")).into_iter().flatten() {
+        for pattern in index
+            .aliases
+            .get(&name.replace('-', "_"))
+            .into_iter()
+            .flatten()
+        {
             if !names.is_empty() && !pattern.contains(char::is_whitespace) {
                 let _ = writeln!(text, "alias {pattern} {}", names.join(" "));
             }
@@ -134,30 +145,47 @@ pub fn initramfs(
     timestamp_seconds: u64,
     directory: &Path,
 ) -> Result<String> {
-    let modules = list.product.get(product).ok_or_else(|| BuildError::UnknownProduct {
-        name: product.to_owned(),
-        known: format!("{} (in {MODULE_LIST})", list.product.keys().cloned().collect::<Vec<_>>().join(", ")),
-    })?;
+    let modules = list
+        .product
+        .get(product)
+        .ok_or_else(|| BuildError::UnknownProduct {
+            name: product.to_owned(),
+            known: format!(
+                "{} (in {MODULE_LIST})",
+                list.product.keys().cloned().collect::<Vec<_>>().join(", ")
+            ),
+        })?;
     let folder = format!("usr/lib/modules/{}", crate::derive::kernel_release(root)?);
     let text = |name: &str| -> Result<String> {
-        let content = root.file(&format!("{folder}/{name}")).ok_or_else(|| BuildError::Package {
-            package: "kernel".to_owned(),
-            reason: format!("it has no {name}"),
-        })?;
+        let content =
+            root.file(&format!("{folder}/{name}"))
+                .ok_or_else(|| BuildError::Package {
+                    package: "kernel".to_owned(),
+                    reason: format!("it has no {name}"),
+                })?;
         Ok(String::from_utf8_lossy(&content.to_vec()?).into_owned())
     };
-    let index =
-        ModuleIndex::parse(&text("modules.dep")?, &text("modules.alias")?, &text("modules.builtin")?);
+    let index = ModuleIndex::parse(
+        &text("modules.dep")?,
+        &text("modules.alias")?,
+        &text("modules.builtin")?,
+    );
     let (files, index_text) = plan(&index, modules)?;
     let mut contents = Vec::new();
     for path in &files {
-        let content = root.file(&format!("{folder}/{path}")).expect("depmod lists what is there");
+        let content = root
+            .file(&format!("{folder}/{path}"))
+            .expect("depmod lists what is there");
         contents.push((file_name(path), content.to_vec()?));
     }
     let archive = archive(init, &index_text, &contents, timestamp_seconds)
         .map_err(|e| BuildError::format("initramfs", e))?;
     write_bytes(&directory.join(INITRAMFS), &archive)?;
-    Ok(format!("{} KB, {} modules", archive.len() / 1000, files.len()))
+    Ok(format!(
+        "{} KB, {} modules",
+        archive.len() / 1000,
+        files.len()
+    ))
 }
 
 fn archive(
@@ -197,13 +225,20 @@ mod tests {
 
     fn modules(always: &[&str], by_hardware: &[&str]) -> ProductModules {
         let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        ProductModules { always: owned(always), by_hardware: owned(by_hardware) }
+        ProductModules {
+            always: owned(always),
+            by_hardware: owned(by_hardware),
+        }
     }
 
     #[test]
     fn dependencies_come_first_and_once() {
-        let (files, text) = plan(&sample(), &modules(&["dm_verity", "dm_mod"], &[])).expect("known");
-        assert_eq!(text, "always dm-mod.ko\nalways dm-bufio.ko\nalways dm-verity.ko\n");
+        let (files, text) =
+            plan(&sample(), &modules(&["dm_verity", "dm_mod"], &[])).expect("known");
+        assert_eq!(
+            text,
+            "always dm-mod.ko\nalways dm-bufio.ko\nalways dm-verity.ko\n"
+        );
         assert_eq!(files.len(), 3);
     }
 

@@ -79,10 +79,15 @@ impl PackagesLock {
     pub fn load(path: &Path) -> Result<Self> {
         if !path.exists() {
             let reason = "the file does not exist".to_owned();
-            return Err(BuildError::LockOutdated { path: path.into(), reason });
+            return Err(BuildError::LockOutdated {
+                path: path.into(),
+                reason,
+            });
         }
-        toml::from_str(&read_text(path)?)
-            .map_err(|source| BuildError::Toml { path: path.into(), source: Box::new(source) })
+        toml::from_str(&read_text(path)?).map_err(|source| BuildError::Toml {
+            path: path.into(),
+            source: Box::new(source),
+        })
     }
 
     /// Replaces the file in one step.
@@ -94,7 +99,10 @@ impl PackagesLock {
 
     /// The packages of a tree, by name.
     pub fn tree(&self, tree: &str) -> Vec<&LockedPackage> {
-        self.packages.iter().filter(|package| package.tree == tree).collect()
+        self.packages
+            .iter()
+            .filter(|package| package.tree == tree)
+            .collect()
     }
 
     /// Seconds since 1970 of the resolution.
@@ -108,7 +116,12 @@ impl PackagesLock {
 
     /// Every package the recipe names must be locked, in the recipe's release.
     pub fn check_against(&self, recipe: &Recipe, path: &Path) -> Result<()> {
-        let outdated = |reason| Err(BuildError::LockOutdated { path: path.into(), reason });
+        let outdated = |reason| {
+            Err(BuildError::LockOutdated {
+                path: path.into(),
+                reason,
+            })
+        };
         if self.release != recipe.archive.release {
             return outdated(format!("it is of {}", self.release));
         }
@@ -120,8 +133,9 @@ impl PackagesLock {
                 }
             }
             if tree != TREE_TOOLS {
-                if let Some(extra) =
-                    locked.iter().find(|package| recipe.packages.exclude.contains(&package.name))
+                if let Some(extra) = locked
+                    .iter()
+                    .find(|package| recipe.packages.exclude.contains(&package.name))
                 {
                     return outdated(format!("it has {}, which is excluded", extra.name));
                 }
@@ -133,7 +147,11 @@ impl PackagesLock {
     /// One line a package, so that a renewed entry is one changed line.
     fn text(&self) -> String {
         let mut text = String::from("# Written by `keelson lock`. One line a package.\n");
-        let _ = writeln!(text, "resolved = {:?}\nrelease = {:?}\npackage = [", self.resolved, self.release);
+        let _ = writeln!(
+            text,
+            "resolved = {:?}\nrelease = {:?}\npackage = [",
+            self.resolved, self.release
+        );
         for package in &self.packages {
             let archive = match package.archive {
                 ArchiveKind::Main => "main",
@@ -142,7 +160,12 @@ impl PackagesLock {
             let _ = writeln!(
                 text,
                 "  {{ tree = {:?}, name = {:?}, version = {:?}, archive = {archive:?}, path = {:?}, size = {}, sha256 = {:?} }},",
-                package.tree, package.name, package.version, package.path, package.size, package.sha256
+                package.tree,
+                package.name,
+                package.version,
+                package.path,
+                package.size,
+                package.sha256
             );
         }
         text.push_str("]\n");
@@ -162,8 +185,15 @@ pub fn renew(old: &PackagesLock, fresh: &PackagesLock, vanished: &[LockedPackage
             .find(|package| package.tree == new.tree && package.name == new.name)
             .filter(|package| !vanished.iter().any(|gone| gone.sha256 == package.sha256))
     };
-    let packages = fresh.packages.iter().map(|new| keep(new).unwrap_or(new).clone()).collect();
-    PackagesLock { packages, ..fresh.clone() }
+    let packages = fresh
+        .packages
+        .iter()
+        .map(|new| keep(new).unwrap_or(new).clone())
+        .collect();
+    PackagesLock {
+        packages,
+        ..fresh.clone()
+    }
 }
 
 #[cfg(test)]
@@ -193,8 +223,17 @@ mod tests {
     #[test]
     fn a_lock_survives_its_text_form() {
         let lock = lock(vec![package("bash", "5.2"), package("dash", "1:0.5")]);
-        assert_eq!(toml::from_str::<PackagesLock>(&lock.text()).expect("parses"), lock);
-        assert_eq!(lock.text().lines().filter(|line| line.contains("tree =")).count(), 2);
+        assert_eq!(
+            toml::from_str::<PackagesLock>(&lock.text()).expect("parses"),
+            lock
+        );
+        assert_eq!(
+            lock.text()
+                .lines()
+                .filter(|line| line.contains("tree ="))
+                .count(),
+            2
+        );
     }
 
     #[test]
@@ -202,14 +241,24 @@ mod tests {
         let old = lock(vec![package("bash", "1"), package("dash", "1")]);
         let fresh = lock(vec![package("bash", "2"), package("dash", "2")]);
         let renewed = renew(&old, &fresh, &[package("bash", "1")]);
-        let versions: Vec<_> = renewed.packages.iter().map(|p| p.version.as_str()).collect();
+        let versions: Vec<_> = renewed
+            .packages
+            .iter()
+            .map(|p| p.version.as_str())
+            .collect();
         assert_eq!(versions, ["2", "1"]);
     }
 
     #[test]
     fn a_kernel_with_its_version_in_the_name_is_replaced() {
-        let old = lock(vec![package("linux-image", "1"), package("linux-image-1", "1")]);
-        let fresh = lock(vec![package("linux-image", "2"), package("linux-image-2", "2")]);
+        let old = lock(vec![
+            package("linux-image", "1"),
+            package("linux-image-1", "1"),
+        ]);
+        let fresh = lock(vec![
+            package("linux-image", "2"),
+            package("linux-image-2", "2"),
+        ]);
         let renewed = renew(&old, &fresh, &[package("linux-image", "1")]);
         let names: Vec<_> = renewed.packages.iter().map(|p| p.name.as_str()).collect();
         assert_eq!(names, ["linux-image", "linux-image-2"]);
@@ -221,6 +270,9 @@ mod tests {
         let recipe = Recipe::load(Path::new(path)).expect("valid");
         let error = lock(vec![]).check_against(&recipe, Path::new("packages.lock"));
         let message = error.expect_err("nothing is locked").to_string();
-        assert!(message.contains("base-files") && message.contains("keelson lock"), "{message}");
+        assert!(
+            message.contains("base-files") && message.contains("keelson lock"),
+            "{message}"
+        );
     }
 }

@@ -63,7 +63,13 @@ fn beside(main: &str) -> String {
 fn apt_archive(label: &str) -> Result<Option<String>> {
     let label_filter = format!("Label: {label}");
     let output = Command::new("apt-get")
-        .args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", &label_filter])
+        .args([
+            "indextargets",
+            "--format",
+            "$(REPO_URI)",
+            "Created-By: Packages",
+            &label_filter,
+        ])
         .output()
         .map_err(|source| BuildError::ToolMissing {
             program: "apt-get".to_owned(),

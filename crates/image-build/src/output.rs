@@ -14,7 +14,9 @@ use disk_format::gpt::SectorSize;
 use crate::build::BuildOptions;
 use crate::cache::{Cache, Event};
 use crate::compose::Identity;
-use crate::error::{BuildError, Result, create, make_directory, open, read_text, rename, write_bytes};
+use crate::error::{
+    BuildError, Result, create, make_directory, open, read_text, rename, write_bytes,
+};
 
 /// What an image is and which files it consists of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,13 +66,23 @@ impl BuiltImage {
         for path in manifest.files_mut() {
             *path = folder.join(&*path);
         }
-        Ok(Self { manifest, manifest_path: manifest_path.into() })
+        Ok(Self {
+            manifest,
+            manifest_path: manifest_path.into(),
+        })
     }
 }
 
 impl Manifest {
     fn files_mut(&mut self) -> [&mut PathBuf; 6] {
-        [&mut self.disk, &mut self.kernel, &mut self.initramfs, &mut self.uki, &mut self.root, &mut self.verity]
+        [
+            &mut self.disk,
+            &mut self.kernel,
+            &mut self.initramfs,
+            &mut self.uki,
+            &mut self.root,
+            &mut self.verity,
+        ]
     }
 }
 
@@ -111,7 +123,14 @@ impl Output {
         make_directory(&self.folder)?;
         let took = self.publish_disk(&manifest.disk)?.then(|| begun.elapsed());
         let mut published = manifest.clone();
-        let suffixes = [".raw", ".vmlinuz", ".initramfs", ".efi", ".erofs", ".verity"];
+        let suffixes = [
+            ".raw",
+            ".vmlinuz",
+            ".initramfs",
+            ".efi",
+            ".erofs",
+            ".verity",
+        ];
         for (path, suffix) in published.files_mut().into_iter().zip(suffixes) {
             if suffix != ".raw" {
                 link(path, &self.path(suffix))?;
@@ -122,7 +141,11 @@ impl Output {
         let text = serde_json::to_vec_pretty(&published).expect("strings are JSON");
         replace(&manifest_path, &text)?;
         let summary = self.path(".raw").display().to_string();
-        cache.report(Event::Finished { step: "output", took, summary: &summary });
+        cache.report(Event::Finished {
+            step: "output",
+            took,
+            summary: &summary,
+        });
         BuiltImage::load(&manifest_path)
     }
 
@@ -137,7 +160,10 @@ impl Output {
         copy_sparse(source, &partial)?;
         rename(&partial, &target)?;
         if let Some(new) = current_stamp(source, &target) {
-            replace(&stamp, &serde_json::to_vec(&new).expect("a path and a time are JSON"))?;
+            replace(
+                &stamp,
+                &serde_json::to_vec(&new).expect("a path and a time are JSON"),
+            )?;
         }
         Ok(true)
     }
@@ -149,7 +175,10 @@ fn read_stamp(path: &Path) -> Option<DiskStamp> {
 
 fn current_stamp(source: &Path, target: &Path) -> Option<DiskStamp> {
     let modified = fs::metadata(target).ok()?.modified().ok()?;
-    Some(DiskStamp { source: source.into(), modified })
+    Some(DiskStamp {
+        source: source.into(),
+        modified,
+    })
 }
 
 fn replace(path: &Path, contents: &[u8]) -> Result<()> {
@@ -179,12 +208,18 @@ fn link(source: &Path, target: &Path) -> Result<()> {
 pub fn copy_sparse(source: &Path, target: &Path) -> Result<()> {
     let mut from = open(source)?;
     let mut to = create(target)?;
-    let length = from.metadata().map_err(|e| BuildError::io("read", source, e))?.len();
-    to.set_len(length).map_err(|e| BuildError::io("grow", target, e))?;
+    let length = from
+        .metadata()
+        .map_err(|e| BuildError::io("read", source, e))?
+        .len();
+    to.set_len(length)
+        .map_err(|e| BuildError::io("grow", target, e))?;
     let mut at = 0;
     while let Some((start, end)) = next_data(&from, at, source)? {
-        from.seek(SeekFrom::Start(start)).map_err(|e| BuildError::io("read", source, e))?;
-        to.seek(SeekFrom::Start(start)).map_err(|e| BuildError::io("write", target, e))?;
+        from.seek(SeekFrom::Start(start))
+            .map_err(|e| BuildError::io("read", source, e))?;
+        to.seek(SeekFrom::Start(start))
+            .map_err(|e| BuildError::io("write", target, e))?;
         let mut range = std::io::Read::take(&mut from, end - start);
         std::io::copy(&mut range, &mut to).map_err(|e| BuildError::io("write", target, e))?;
         at = end;

@@ -33,7 +33,9 @@ fn name_matches(pattern: &[u8], name: &[u8]) -> bool {
         (None, None) => true,
         (Some((b'*', rest)), _) => {
             name_matches(rest, name)
-                || name.split_first().is_some_and(|(_, shorter)| name_matches(pattern, shorter))
+                || name
+                    .split_first()
+                    .is_some_and(|(_, shorter)| name_matches(pattern, shorter))
         }
         (Some((b'?', rest)), Some((_, shorter))) => name_matches(rest, shorter),
         (Some((a, rest)), Some((b, shorter))) => a == b && name_matches(rest, shorter),
@@ -49,8 +51,14 @@ mod tests {
     fn one_star_stays_in_its_component() {
         assert!(matches("usr/bin/apt*", "usr/bin/apt-get"));
         assert!(!matches("usr/*", "usr/bin/apt"));
-        assert!(matches("usr/share/doc/*/copyright", "usr/share/doc/bash/copyright"));
-        assert!(!matches("usr/share/doc/*/copyright", "usr/share/doc/bash/x/copyright"));
+        assert!(matches(
+            "usr/share/doc/*/copyright",
+            "usr/share/doc/bash/copyright"
+        ));
+        assert!(!matches(
+            "usr/share/doc/*/copyright",
+            "usr/share/doc/bash/x/copyright"
+        ));
     }
 
     #[test]

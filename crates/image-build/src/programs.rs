@@ -46,14 +46,20 @@ pub fn collect(recipe: &Recipe, source: &Source) -> Result<Programs> {
         Source::Prebuilt(folder) => (folder.join(INIT.1), folder.clone()),
         Source::Workspace(workspace) => {
             let target = target_directory(workspace);
-            (target.join(TARGET).join("release").join(INIT.1), target.join("release"))
+            (
+                target.join(TARGET).join("release").join(INIT.1),
+                target.join("release"),
+            )
         }
     };
     let mut tree = Tree::default();
     for Program { package, path } in &recipe.program {
         tree.insert(path, Node::file(0o755, read_bytes(&folder.join(package))?));
     }
-    Ok(Programs { init: read_bytes(&init)?, tree })
+    Ok(Programs {
+        init: read_bytes(&init)?,
+        tree,
+    })
 }
 
 fn target_directory(workspace: &Path) -> PathBuf {
@@ -70,7 +76,19 @@ fn build(workspace: &Path, recipe: &Recipe) -> Result<()> {
         cargo(workspace, &dynamic, &flags)?;
     }
     let flags = format!("{flags} -C target-feature=+crt-static");
-    cargo(workspace, &["build", "--release", "--quiet", "--package", INIT.0, "--target", TARGET], &flags)
+    cargo(
+        workspace,
+        &[
+            "build",
+            "--release",
+            "--quiet",
+            "--package",
+            INIT.0,
+            "--target",
+            TARGET,
+        ],
+        &flags,
+    )
 }
 
 /// No path of the build machine gets into a program; the same flags as the Makefile's, so that cargo

@@ -151,9 +151,14 @@ impl Recipe {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self> {
-        let recipe: Self = toml::from_str(text)
-            .map_err(|source| BuildError::Toml { path: path.into(), source: Box::new(source) })?;
-        recipe.check().map_err(|reason| BuildError::Recipe { path: path.into(), reason })?;
+        let recipe: Self = toml::from_str(text).map_err(|source| BuildError::Toml {
+            path: path.into(),
+            source: Box::new(source),
+        })?;
+        recipe.check().map_err(|reason| BuildError::Recipe {
+            path: path.into(),
+            reason,
+        })?;
         Ok(recipe)
     }
 
@@ -164,10 +169,12 @@ impl Recipe {
 
     /// The product of that name.
     pub fn product(&self, name: &str) -> Result<&Product> {
-        self.product.get(name).ok_or_else(|| BuildError::UnknownProduct {
-            name: name.to_owned(),
-            known: self.product.keys().cloned().collect::<Vec<_>>().join(", "),
-        })
+        self.product
+            .get(name)
+            .ok_or_else(|| BuildError::UnknownProduct {
+                name: name.to_owned(),
+                known: self.product.keys().cloned().collect::<Vec<_>>().join(", "),
+            })
     }
 
     fn check(&self) -> std::result::Result<(), String> {
@@ -205,7 +212,9 @@ impl Disk {
 pub fn check_version(version: &str) -> std::result::Result<(), String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '~' | '^');
     if version.is_empty() || version.len() > 64 || !version.chars().all(fits) {
-        return Err(format!("{version:?} is no version: 1 to 64 of A-Z a-z 0-9 . - ~ ^"));
+        return Err(format!(
+            "{version:?} is no version: 1 to 64 of A-Z a-z 0-9 . - ~ ^"
+        ));
     }
     Ok(())
 }

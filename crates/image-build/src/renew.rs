@@ -11,11 +11,21 @@ use crate::mirror::Mirrors;
 use crate::recipe::Recipe;
 
 /// Resolves every package anew and replaces the lock. `now` becomes the time stamp of what is built.
-pub fn lock(options: &BuildOptions, now: jiff::Timestamp) -> Result<(Option<PackagesLock>, PackagesLock)> {
+pub fn lock(
+    options: &BuildOptions,
+    now: jiff::Timestamp,
+) -> Result<(Option<PackagesLock>, PackagesLock)> {
     let recipe = Recipe::load(&options.recipe_path())?;
-    let mirrors = Mirrors::find(options.mirror.as_deref(), options.security_mirror.as_deref())?;
+    let mirrors = Mirrors::find(
+        options.mirror.as_deref(),
+        options.security_mirror.as_deref(),
+    )?;
     let path = options.lock_path();
-    let old = if path.exists() { Some(PackagesLock::load(&path)?) } else { None };
+    let old = if path.exists() {
+        Some(PackagesLock::load(&path)?)
+    } else {
+        None
+    };
     let fresh = resolve(&options.cache, &recipe, &mirrors, now)?;
     fresh.save(&path)?;
     Ok((old, fresh))
@@ -38,7 +48,9 @@ pub fn renew(
     let fresh = resolve(&options.cache, recipe, mirrors, now)?;
     let lock = renewed(old, &fresh, vanished);
     for line in differences(old, &lock) {
-        cache.report(Event::Notice { text: &format!("{}: {line}", path.display()) });
+        cache.report(Event::Notice {
+            text: &format!("{}: {line}", path.display()),
+        });
     }
     lock.save(&path)?;
     Ok(lock)
@@ -50,19 +62,26 @@ fn resolve(
     mirrors: &Mirrors,
     now: jiff::Timestamp,
 ) -> Result<PackagesLock> {
-    let directory = std::path::absolute(cache.join("apt")).map_err(|e| BuildError::io("find", cache, e))?;
+    let directory =
+        std::path::absolute(cache.join("apt")).map_err(|e| BuildError::io("find", cache, e))?;
     PrivateApt::new(&directory, recipe, mirrors)?.resolve(recipe, now)
 }
 
 /// What changed between two locks, a line a package.
 pub fn differences(old: &PackagesLock, new: &PackagesLock) -> Vec<String> {
     let find = |lock: &PackagesLock, package: &LockedPackage| {
-        lock.packages.iter().find(|p| p.tree == package.tree && p.name == package.name).cloned()
+        lock.packages
+            .iter()
+            .find(|p| p.tree == package.tree && p.name == package.name)
+            .cloned()
     };
     let mut lines = Vec::new();
     for package in &new.packages {
         match find(old, package) {
-            None => lines.push(format!("{}: {} {} is new", package.tree, package.name, package.version)),
+            None => lines.push(format!(
+                "{}: {} {} is new",
+                package.tree, package.name, package.version
+            )),
             Some(before) if before.version != package.version => lines.push(format!(
                 "{}: {} {} -> {}",
                 package.tree, package.name, before.version, package.version
@@ -70,8 +89,15 @@ pub fn differences(old: &PackagesLock, new: &PackagesLock) -> Vec<String> {
             Some(_) => {}
         }
     }
-    for package in old.packages.iter().filter(|package| find(new, package).is_none()) {
-        lines.push(format!("{}: {} {} is gone", package.tree, package.name, package.version));
+    for package in old
+        .packages
+        .iter()
+        .filter(|package| find(new, package).is_none())
+    {
+        lines.push(format!(
+            "{}: {} {} is gone",
+            package.tree, package.name, package.version
+        ));
     }
     lines
 }

@@ -44,7 +44,13 @@ pub fn erofs(
     let image = directory.join(ROOT_IMAGE);
     let mut command = tools.command("usr/bin/mkfs.erofs");
     command
-        .args(["--quiet", "--tar=f", "-Enoinline_data", "--all-time", "-b4096"])
+        .args([
+            "--quiet",
+            "--tar=f",
+            "-Enoinline_data",
+            "--all-time",
+            "-b4096",
+        ])
         .arg(format!("-T{timestamp_seconds}"))
         .arg(format!("-U{uuid}"))
         .arg(&image)
@@ -56,7 +62,8 @@ pub fn erofs(
             what: "the root file system".to_owned(),
             needed: length,
             limit: limit_bytes,
-            advice: "leave packages or files out; a slot's size can never change in the field".to_owned(),
+            advice: "leave packages or files out; a slot's size can never change in the field"
+                .to_owned(),
         });
     }
     Ok(format!("{} MB", length / 1_000_000))
@@ -67,22 +74,34 @@ fn pad_to_block(image: &Path) -> Result<u64> {
         .write(true)
         .open(image)
         .map_err(|e| BuildError::io("open", image, e))?;
-    let length = file.metadata().map_err(|e| BuildError::io("read", image, e))?.len();
+    let length = file
+        .metadata()
+        .map_err(|e| BuildError::io("read", image, e))?
+        .len();
     let padded = length.next_multiple_of(BLOCK_BYTES);
-    file.set_len(padded).map_err(|e| BuildError::io("grow", image, e))?;
+    file.set_len(padded)
+        .map_err(|e| BuildError::io("grow", image, e))?;
     Ok(padded)
 }
 
 /// Makes the hash tree of an image in `directory`.
 pub fn hash_tree(image: &Path, salt: &[u8], uuid: Uuid, directory: &Path) -> Result<String> {
     let data = open(image)?;
-    let length = data.metadata().map_err(|e| BuildError::io("read", image, e))?.len();
+    let length = data
+        .metadata()
+        .map_err(|e| BuildError::io("read", image, e))?
+        .len();
     let path = directory.join(VERITY_TREE);
     let mut target = BufWriter::new(create(&path)?);
-    let options = VerityOptions { salt: salt.to_vec(), uuid };
+    let options = VerityOptions {
+        salt: salt.to_vec(),
+        uuid,
+    };
     let tree = verity::build(data, length, &mut target, &options)
         .map_err(|e| BuildError::format("verity tree", e))?;
-    target.flush().map_err(|e| BuildError::io("write", &path, e))?;
+    target
+        .flush()
+        .map_err(|e| BuildError::io("write", &path, e))?;
     let hash = tree.root_hash.to_string();
     write_bytes(&directory.join(ROOT_HASH), hash.as_bytes())?;
     Ok(format!("root hash {}", &hash[..16]))
@@ -90,5 +109,8 @@ pub fn hash_tree(image: &Path, salt: &[u8], uuid: Uuid, directory: &Path) -> Res
 
 /// Reads back the root hash that [`hash_tree`] left.
 pub fn read_root_hash(path: &Path) -> Result<RootHash> {
-    read_text(path)?.trim().parse().map_err(|e| BuildError::format("root hash", e))
+    read_text(path)?
+        .trim()
+        .parse()
+        .map_err(|e| BuildError::format("root hash", e))
 }

@@ -59,13 +59,17 @@ impl Staging {
 
     /// Everything below a directory, as a tree of root's; modes are kept.
     pub fn import(&self, directory: &str) -> Result<Tree> {
-        import_directory(self.path(), &self.path().join(directory), |mode| mode & 0o7777)
+        import_directory(self.path(), &self.path().join(directory), |mode| {
+            mode & 0o7777
+        })
     }
 }
 
 /// A directory of the checkout as a tree: files are 0644, or 0755 if they can be executed, as git keeps it.
 pub fn import_checkout(directory: &Path) -> Result<Tree> {
-    import_directory(directory, directory, |mode| if mode & 0o100 == 0 { 0o644 } else { 0o755 })
+    import_directory(directory, directory, |mode| {
+        if mode & 0o100 == 0 { 0o644 } else { 0o755 }
+    })
 }
 
 /// Every file below a directory, sorted, links not followed; none if it does not exist.

@@ -52,11 +52,16 @@ pub fn read_entries(
     wanted: impl Fn(&str) -> bool,
     mut take: impl FnMut(Entry) -> Result<()>,
 ) -> Result<()> {
-    let refuse = |reason: String| BuildError::Package { package: name.to_owned(), reason };
+    let refuse = |reason: String| BuildError::Package {
+        package: name.to_owned(),
+        reason,
+    };
     let mut archive = tar::Archive::new(source);
     for entry in archive.entries().map_err(|e| refuse(e.to_string()))? {
         let mut entry = entry.map_err(|e| refuse(e.to_string()))?;
-        let Some(path) = relative_path(&entry.path_bytes()) else { continue };
+        let Some(path) = relative_path(&entry.path_bytes()) else {
+            continue;
+        };
         if !wanted(&path) {
             continue;
         }
@@ -67,17 +72,26 @@ pub fn read_entries(
 }
 
 fn read_entry<R: Read>(entry: &mut tar::Entry<'_, R>, path: String) -> Result<Entry, String> {
-    let link = entry.link_name_bytes().map(|name| String::from_utf8_lossy(&name).into_owned());
+    let link = entry
+        .link_name_bytes()
+        .map(|name| String::from_utf8_lossy(&name).into_owned());
     let attributes = read_attributes(entry)?;
     let header = entry.header();
-    let (mode, kind) = (header.mode().map_err(|e| e.to_string())?, header.entry_type());
-    let (uid, gid) =
-        (header.uid().map_err(|e| e.to_string())?, header.gid().map_err(|e| e.to_string())?);
+    let (mode, kind) = (
+        header.mode().map_err(|e| e.to_string())?,
+        header.entry_type(),
+    );
+    let (uid, gid) = (
+        header.uid().map_err(|e| e.to_string())?,
+        header.gid().map_err(|e| e.to_string())?,
+    );
     let kind = match (kind, link) {
         (tar::EntryType::Directory, _) => EntryKind::Directory,
         (tar::EntryType::Regular, _) => {
             let mut contents = Vec::with_capacity(usize::try_from(entry.size()).unwrap_or(0));
-            entry.read_to_end(&mut contents).map_err(|e| e.to_string())?;
+            entry
+                .read_to_end(&mut contents)
+                .map_err(|e| e.to_string())?;
             EntryKind::File(contents)
         }
         (tar::EntryType::Symlink, Some(target)) => EntryKind::Symlink(target),
@@ -85,9 +99,20 @@ fn read_entry<R: Read>(entry: &mut tar::Entry<'_, R>, path: String) -> Result<En
             let target = relative_path(target.as_bytes()).ok_or("a hard link to the root")?;
             EntryKind::HardLink(target)
         }
-        (other, _) => return Err(format!("{path}: an entry of type {other:?} cannot be shipped")),
+        (other, _) => {
+            return Err(format!(
+                "{path}: an entry of type {other:?} cannot be shipped"
+            ));
+        }
     };
-    Ok(Entry { path, kind, mode: mode & 0o7777, uid, gid, attributes })
+    Ok(Entry {
+        path,
+        kind,
+        mode: mode & 0o7777,
+        uid,
+        gid,
+        attributes,
+    })
 }
 
 fn read_attributes<R: Read>(
@@ -109,8 +134,15 @@ fn read_attributes<R: Read>(
 /// `./usr/bin/` as `usr/bin`; none for the root itself and for paths that leave it.
 fn relative_path(path: &[u8]) -> Option<String> {
     let path = String::from_utf8_lossy(path);
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    if parts.is_empty() || parts.contains(&"..") { None } else { Some(parts.join("/")) }
+    let parts: Vec<&str> = path
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
+    if parts.is_empty() || parts.contains(&"..") {
+        None
+    } else {
+        Some(parts.join("/"))
+    }
 }
 
 /// Reads back an archive that [`write`] wrote; contents stay in the file.
@@ -122,9 +154,14 @@ pub fn open_tree(path: &Path) -> Result<Tree> {
     let mut tree = Tree::default();
     for entry in archive.entries_with_seek().map_err(unreadable)? {
         let mut entry = entry.map_err(unreadable)?;
-        let Some(name) = relative_path(&entry.path_bytes()) else { continue };
-        let node = stored_node(&mut entry, &file, &shared_path)
-            .map_err(|reason| BuildError::Package { package: path.display().to_string(), reason })?;
+        let Some(name) = relative_path(&entry.path_bytes()) else {
+            continue;
+        };
+        let node =
+            stored_node(&mut entry, &file, &shared_path).map_err(|reason| BuildError::Package {
+                package: path.display().to_string(),
+                reason,
+            })?;
         tree.insert(&name, node);
     }
     Ok(tree)
@@ -161,7 +198,11 @@ fn stored_node<R: Read>(
 }
 
 /// Writes a tree in canonical form; `timestamp_seconds` is every entry's modification time.
-pub fn write(tree: &Tree, target: impl Write, timestamp_seconds: u64) -> Result<(), std::io::Error> {
+pub fn write(
+    tree: &Tree,
+    target: impl Write,
+    timestamp_seconds: u64,
+) -> Result<(), std::io::Error> {
     let mut builder = tar::Builder::new(target);
     for (path, node) in tree.iter() {
         let attributes: Vec<(String, &[u8])> = node
@@ -169,7 +210,11 @@ pub fn write(tree: &Tree, target: impl Write, timestamp_seconds: u64) -> Result<
             .iter()
             .map(|(name, value)| (format!("{PAX_ATTRIBUTE}{name}"), value.as_slice()))
             .collect();
-        builder.append_pax_extensions(attributes.iter().map(|(name, value)| (name.as_str(), *value)))?;
+        builder.append_pax_extensions(
+            attributes
+                .iter()
+                .map(|(name, value)| (name.as_str(), *value)),
+        )?;
         append(&mut builder, path, node, timestamp_seconds)?;
     }
     builder.into_inner()?.flush()
@@ -217,7 +262,8 @@ mod tests {
         tree.insert(&long, Node::file(0o644, &b"long"[..]));
         let ping = tree.get_mut("usr/bin/ping").expect("just inserted");
         ping.gid = 42;
-        ping.attributes.insert("security.capability".to_owned(), vec![1, 0, 0, 2, 0xff]);
+        ping.attributes
+            .insert("security.capability".to_owned(), vec![1, 0, 0, 2, 0xff]);
         tree
     }
 
@@ -233,7 +279,13 @@ mod tests {
         let ping = tree.get("usr/bin/ping").expect("there");
         assert_eq!((ping.mode, ping.gid), (0o4755, 42));
         assert_eq!(ping.attributes["security.capability"], [1, 0, 0, 2, 0xff]);
-        assert_eq!(tree.file("usr/bin/ping").expect("a file").to_vec().expect("read"), b"program");
+        assert_eq!(
+            tree.file("usr/bin/ping")
+                .expect("a file")
+                .to_vec()
+                .expect("read"),
+            b"program"
+        );
         assert_eq!(tree.len(), sample().len());
 
         let mut again = Vec::new();

@@ -13,8 +13,10 @@ use crate::fetch::PackageCache;
 use crate::lock::LockedPackage;
 use crate::tar_tree::{Entry, EntryKind, read_entries};
 
-const LIBRARY_FOLDERS: [&str; 2] =
-    ["usr/lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu/systemd"];
+const LIBRARY_FOLDERS: [&str; 2] = [
+    "usr/lib/x86_64-linux-gnu",
+    "usr/lib/x86_64-linux-gnu/systemd",
+];
 
 /// An unpacked tools tree.
 #[derive(Debug, Clone)]
@@ -40,8 +42,14 @@ impl Tools {
             .map(|folder| self.root.join(folder).display().to_string())
             .collect();
         let mut command = Command::new(self.root.join("usr/lib64/ld-linux-x86-64.so.2"));
-        command.arg("--library-path").arg(libraries.join(":")).arg(self.root.join(program));
-        command.env_clear().env("LC_ALL", "C.UTF-8").env("PATH", "/usr/bin:/bin");
+        command
+            .arg("--library-path")
+            .arg(libraries.join(":"))
+            .arg(self.root.join(program));
+        command
+            .env_clear()
+            .env("LC_ALL", "C.UTF-8")
+            .env("PATH", "/usr/bin:/bin");
         command
     }
 }
@@ -72,7 +80,8 @@ pub fn unpack(cache: &PackageCache, packages: &[&LockedPackage], directory: &Pat
         let link = directory.join(name);
         symlink(format!("usr/{name}"), &link).map_err(|e| BuildError::io("create", &link, e))?;
     }
-    let wanted = |path: &str| !path.starts_with("usr/share/doc/") && !path.starts_with("usr/share/man/");
+    let wanted =
+        |path: &str| !path.starts_with("usr/share/doc/") && !path.starts_with("usr/share/man/");
     for package in packages {
         deb::read_data(&cache.path(package), |data| {
             read_entries(data, &package.name, wanted, |entry| place(directory, entry))
@@ -97,7 +106,11 @@ fn place(directory: &Path, entry: Entry) -> Result<()> {
         }
         EntryKind::Symlink(target) => {
             // A merged-/usr package may bring a link that stands already.
-            if path.is_symlink() { Ok(()) } else { symlink(target, &path).map_err(failed) }
+            if path.is_symlink() {
+                Ok(())
+            } else {
+                symlink(target, &path).map_err(failed)
+            }
         }
         EntryKind::HardLink(target) => {
             fs::copy(directory.join(target), &path).map_err(failed)?;

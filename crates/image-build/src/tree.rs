@@ -80,19 +80,28 @@ impl Content {
     pub fn reader(&self) -> Box<dyn Read + '_> {
         match self {
             Self::Bytes(bytes) => Box::new(&bytes[..]),
-            Self::Range { file, offset, length, .. } => {
-                Box::new(RangeReader { file, offset: *offset, remaining: *length })
-            }
+            Self::Range {
+                file,
+                offset,
+                length,
+                ..
+            } => Box::new(RangeReader {
+                file,
+                offset: *offset,
+                remaining: *length,
+            }),
         }
     }
 
     /// All of it in memory.
     pub fn to_vec(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(usize::try_from(self.len()).unwrap_or(0));
-        self.reader().read_to_end(&mut bytes).map_err(|e| match self {
-            Self::Range { path, .. } => BuildError::io("read", path, e),
-            Self::Bytes(_) => unreachable!("memory can always be read"),
-        })?;
+        self.reader()
+            .read_to_end(&mut bytes)
+            .map_err(|e| match self {
+                Self::Range { path, .. } => BuildError::io("read", path, e),
+                Self::Bytes(_) => unreachable!("memory can always be read"),
+            })?;
         Ok(bytes)
     }
 }
@@ -105,7 +114,9 @@ struct RangeReader<'a> {
 
 impl Read for RangeReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = buffer.len().min(usize::try_from(self.remaining).unwrap_or(usize::MAX));
+        let wanted = buffer
+            .len()
+            .min(usize::try_from(self.remaining).unwrap_or(usize::MAX));
         if wanted == 0 {
             return Ok(0);
         }
@@ -137,7 +148,13 @@ impl Node {
 
     /// A node of root's without attributes.
     pub fn new(kind: NodeKind, mode: u32) -> Self {
-        Self { kind, mode, uid: 0, gid: 0, attributes: BTreeMap::new() }
+        Self {
+            kind,
+            mode,
+            uid: 0,
+            gid: 0,
+            attributes: BTreeMap::new(),
+        }
     }
 }
 
@@ -169,10 +186,13 @@ impl Tree {
 
     /// Bytes in regular files.
     pub fn content_bytes(&self) -> u64 {
-        self.nodes.values().map(|node| match &node.kind {
-            NodeKind::File(content) => content.len(),
-            NodeKind::Directory | NodeKind::Symlink(_) => 0,
-        }).sum()
+        self.nodes
+            .values()
+            .map(|node| match &node.kind {
+                NodeKind::File(content) => content.len(),
+                NodeKind::Directory | NodeKind::Symlink(_) => 0,
+            })
+            .sum()
     }
 
     /// Contents of the file at that path, following no links.
@@ -250,7 +270,10 @@ mod tests {
         tree.insert("bin", Node::symlink("usr/bin"));
         tree.insert("bin/sh", Node::symlink("dash"));
         assert!(tree.get("usr/bin/sh").is_some());
-        assert!(matches!(tree.get("usr/bin").map(|n| &n.kind), Some(NodeKind::Directory)));
+        assert!(matches!(
+            tree.get("usr/bin").map(|n| &n.kind),
+            Some(NodeKind::Directory)
+        ));
         assert!(tree.get("bin/sh").is_none());
     }
 

@@ -40,8 +40,11 @@ pub fn unpack(
             merge.take(&package.name, entry)?;
         }
     }
-    let Merge { mut tree, kernel, .. } = merge;
-    let kernel = kernel.ok_or_else(|| BuildError::Root("no package brought a kernel".to_owned()))?;
+    let Merge {
+        mut tree, kernel, ..
+    } = merge;
+    let kernel =
+        kernel.ok_or_else(|| BuildError::Root("no package brought a kernel".to_owned()))?;
     crate::error::write_bytes(&directory.join(KERNEL), &kernel)?;
     derive::add_all(&mut tree, tools)?;
     let path = directory.join(PACKAGES_TAR);
@@ -73,11 +76,19 @@ fn read_all(
             });
         }
     });
-    let taken = |slot: Mutex<Option<_>>| slot.into_inner().expect("unpoisoned").expect("every slot is filled");
+    let taken = |slot: Mutex<Option<_>>| {
+        slot.into_inner()
+            .expect("unpoisoned")
+            .expect("every slot is filled")
+    };
     results.into_iter().map(taken).collect()
 }
 
-fn read_package(files: &Files, package: &LockedPackage, cache: &PackageCache) -> Result<Vec<Entry>> {
+fn read_package(
+    files: &Files,
+    package: &LockedPackage,
+    cache: &PackageCache,
+) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let wanted = |path: &str| is_kernel(path) || path.starts_with("var/") || is_taken(files, path);
     deb::read_data(&cache.path(package), |data| {
@@ -156,14 +167,30 @@ impl Merge {
 
     /// A directory that a package expects below `/var`, which lives in state: made at every boot.
     fn note_var_directory(&mut self, entry: &Entry) {
-        let known = ["var/lib", "var/cache", "var/log", "var/tmp", "var/spool", "var/local"];
-        let gone = ["var/lib/dpkg", "var/lib/pam", "var/log/runit", "var/lib/vim", "var/backups"];
+        let known = [
+            "var/lib",
+            "var/cache",
+            "var/log",
+            "var/tmp",
+            "var/spool",
+            "var/local",
+        ];
+        let gone = [
+            "var/lib/dpkg",
+            "var/lib/pam",
+            "var/log/runit",
+            "var/lib/vim",
+            "var/backups",
+        ];
         let path = entry.path.as_str();
         if known.contains(&path) || gone.iter().any(|prefix| path.starts_with(prefix)) {
             return;
         }
         self.var += &format!("d /{path} {:04o} {} {}\n", entry.mode, entry.uid, entry.gid);
-        self.tree.insert(VAR_TMPFILES, Node::file(0o644, self.var.clone().into_bytes()));
+        self.tree.insert(
+            VAR_TMPFILES,
+            Node::file(0o644, self.var.clone().into_bytes()),
+        );
     }
 
     fn linked(&self, package: &str, target: &str) -> Result<NodeKind> {
@@ -199,25 +226,50 @@ mod tests {
 
     fn entry(path: &str, kind: EntryKind) -> Entry {
         let attributes = std::collections::BTreeMap::new();
-        Entry { path: path.to_owned(), kind, mode: 0o755, uid: 0, gid: 0, attributes }
+        Entry {
+            path: path.to_owned(),
+            kind,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            attributes,
+        }
     }
 
     #[test]
     fn two_packages_with_the_same_file_are_refused() {
         let mut merge = Merge::default();
-        merge.take("a", entry("usr/bin/x", EntryKind::File(vec![1]))).expect("the first");
+        merge
+            .take("a", entry("usr/bin/x", EntryKind::File(vec![1])))
+            .expect("the first");
         let error = merge.take("b", entry("usr/bin/x", EntryKind::File(vec![2])));
-        assert!(error.expect_err("the second").to_string().contains("usr/bin/x"));
-        merge.take("b", entry("usr/bin", EntryKind::Directory)).expect("directories are shared");
+        assert!(
+            error
+                .expect_err("the second")
+                .to_string()
+                .contains("usr/bin/x")
+        );
+        merge
+            .take("b", entry("usr/bin", EntryKind::Directory))
+            .expect("directories are shared");
     }
 
     #[test]
     fn kernels_are_set_aside_and_var_becomes_tmpfiles() {
         let mut merge = Merge::default();
-        merge.take("linux", entry("boot/vmlinuz-6", EntryKind::File(vec![7]))).expect("taken");
-        merge.take("x", entry("var/lib/x", EntryKind::Directory)).expect("taken");
+        merge
+            .take("linux", entry("boot/vmlinuz-6", EntryKind::File(vec![7])))
+            .expect("taken");
+        merge
+            .take("x", entry("var/lib/x", EntryKind::Directory))
+            .expect("taken");
         assert_eq!(merge.kernel, Some(vec![7]));
-        let text = merge.tree.file(VAR_TMPFILES).expect("written").to_vec().expect("memory");
+        let text = merge
+            .tree
+            .file(VAR_TMPFILES)
+            .expect("written")
+            .to_vec()
+            .expect("memory");
         assert_eq!(text, b"d /var/lib/x 0755 0 0\n");
         assert!(merge.tree.get("var/lib/x").is_none());
     }

@@ -52,7 +52,10 @@ fn a_failed_step_leaves_no_result_and_the_next_try_starts_clean() {
 #[test]
 fn explaining_names_the_changed_input_and_runs_nothing() {
     let folder = tempfile::tempdir().expect("a directory");
-    make(&Cache::open(folder.path(), Mode::Build, &|_| ()).expect("opens"), "a");
+    make(
+        &Cache::open(folder.path(), Mode::Build, &|_| ()).expect("opens"),
+        "a",
+    );
     let seen = Mutex::new(Vec::new());
     let report = |event: Event<'_>| {
         if let Event::Explained { reasons, .. } = event {
@@ -61,7 +64,9 @@ fn explaining_names_the_changed_input_and_runs_nothing() {
     };
     let cache = Cache::open(folder.path(), Mode::Explain, &report).expect("opens");
     for text in ["a", "b"] {
-        cache.step(inputs(text), |_| panic!("explaining must not run")).expect("explained");
+        cache
+            .step(inputs(text), |_| panic!("explaining must not run"))
+            .expect("explained");
     }
     let seen = seen.into_inner().expect("unpoisoned");
     assert_eq!(seen, [None, Some(vec!["the text changed".to_owned()])]);
@@ -82,7 +87,10 @@ fn old_results_are_pruned_but_never_the_newest() {
     let folder = tempfile::tempdir().expect("a directory");
     let cache = Cache::open(folder.path(), Mode::Build, &|_| ()).expect("opens");
     let all: Vec<Finished> = (0..8).map(|n| make(&cache, &n.to_string())).collect();
-    let kept = all.iter().filter(|finished| finished.directory.exists()).count();
+    let kept = all
+        .iter()
+        .filter(|finished| finished.directory.exists())
+        .count();
     assert_eq!(kept, RESULTS_KEPT);
     assert!(all.last().expect("eight").directory.exists());
 }
