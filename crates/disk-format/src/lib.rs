@@ -6,6 +6,7 @@
 pub mod boot_entry;
 pub mod cpio;
 pub mod disk;
+pub mod esp;
 pub mod gpt;
 pub mod meta;
 pub mod uki;

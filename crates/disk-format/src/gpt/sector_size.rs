@@ -34,6 +34,13 @@ impl SectorSize {
         }
     }
 
+    pub(crate) const fn bytes_u16(self) -> u16 {
+        match self {
+            Self::Bytes512 => 512,
+            Self::Bytes4096 => 4096,
+        }
+    }
+
     pub(crate) const fn logical_block_size(self) -> gpt::disk::LogicalBlockSize {
         match self {
             Self::Bytes512 => gpt::disk::LogicalBlockSize::Lb512,
