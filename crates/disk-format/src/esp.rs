@@ -15,6 +15,7 @@ mod fixed_time;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::io::{Read, Seek, SeekFrom, Write};
 
 use crate::gpt::SectorSize;
@@ -41,6 +42,15 @@ pub struct EspOptions {
 pub struct Esp<D: Read + Write + Seek> {
     file_system: fatfs::FileSystem<SharedDevice<D>>,
     device: SharedDevice<D>,
+}
+
+impl<D: Read + Write + Seek> fmt::Debug for Esp<D> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Esp")
+            .field("volume_id", &self.file_system.volume_id())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Formats `device` with FAT32 and opens it.
