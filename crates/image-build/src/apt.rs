@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::error::{BuildError, Result, make_directory, write_bytes};
-use crate::lock::{ArchiveKind, LockedPackage, PackagesLock, TREE_TOOLS, trees};
+use crate::lock::{ArchiveKind, LockedPackage, PackagesLock, TREE_ROOT, TREE_TOOLS, trees};
 use crate::mirror::Mirrors;
 use crate::recipe::Recipe;
 
@@ -55,7 +55,8 @@ impl PrivateApt {
     pub fn resolve(&self, recipe: &Recipe, now: jiff::Timestamp) -> Result<PackagesLock> {
         let mut packages = Vec::new();
         for (tree, names) in trees(recipe) {
-            packages.extend(self.resolve_tree(recipe, &tree, &names)?);
+            let resolved = self.resolve_tree(recipe, &tree, &names)?;
+            packages.extend(without_root_packages(resolved, &packages));
         }
         packages.sort_by(|a, b| (&a.tree, &a.name).cmp(&(&b.tree, &b.name)));
         Ok(PackagesLock {
@@ -148,6 +149,17 @@ impl PrivateApt {
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
+}
+
+/// A kernel's tree is laid over the root: what the root brings already is not in it.
+fn without_root_packages(
+    mut resolved: Vec<LockedPackage>,
+    earlier: &[LockedPackage],
+) -> Vec<LockedPackage> {
+    let is_in_root =
+        |name: &str| earlier.iter().any(|package| package.tree == TREE_ROOT && package.name == name);
+    resolved.retain(|package| package.tree == TREE_TOOLS || !is_in_root(&package.name));
+    resolved
 }
 
 /// The lines of apt's output that say what is wrong.

@@ -16,12 +16,11 @@ pub const INITRAMFS: &str = "initramfs.cpio";
 /// Name of the file with the modules of each product, in the folder of `/init`.
 pub const MODULE_LIST: &str = "modules.toml";
 
-/// Which modules each product's initramfs carries.
+/// Which modules each product's initramfs carries, by product.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(transparent)]
 pub struct ModuleList {
-    /// By product.
-    product: BTreeMap<String, ProductModules>,
+    products: BTreeMap<String, ProductModules>,
 }
 
 /// The modules of one product, by the names modprobe knows.
@@ -146,13 +145,13 @@ pub fn initramfs(
     directory: &Path,
 ) -> Result<String> {
     let modules = list
-        .product
+        .products
         .get(product)
         .ok_or_else(|| BuildError::UnknownProduct {
             name: product.to_owned(),
             known: format!(
                 "{} (in {MODULE_LIST})",
-                list.product.keys().cloned().collect::<Vec<_>>().join(", ")
+                list.products.keys().cloned().collect::<Vec<_>>().join(", ")
             ),
         })?;
     let folder = format!("usr/lib/modules/{}", crate::derive::kernel_release(root)?);
