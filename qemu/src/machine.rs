@@ -157,9 +157,41 @@ impl Machine {
         if self.kernel_command_line_extra.contains(['\0', '\n']) {
             return Err(self.invalid("the kernel command line must be a single line"));
         }
+        self.validate_strings()?;
         self.disks
             .iter()
             .try_for_each(|disk| self.validate_disk(disk))
+    }
+
+    /// The SMBIOS type 11 strings for the guest.
+    pub(crate) fn smbios_strings(&self) -> Vec<String> {
+        let mut strings: Vec<_> = self
+            .credentials
+            .iter()
+            .map(|(name, value)| smbios::credential(name, value))
+            .collect();
+        let extra = &self.kernel_command_line_extra;
+        if !extra.is_empty() && !matches!(self.boot, Boot::DirectKernel { .. }) {
+            strings.push(smbios::command_line_extra(extra));
+        }
+        strings
+    }
+
+    fn validate_strings(&self) -> Result<(), QemuError> {
+        let limit = smbios::STRINGS_LIMIT_BYTES;
+        let strings = self.smbios_strings();
+        let total: usize = strings.iter().map(|text| text.len() + 1).sum();
+        if total > limit {
+            return Err(self.invalid(&format!(
+                "its credentials take {total} bytes in base64, and SMBIOS carries {limit}: put \
+                 some on a disk"
+            )));
+        }
+        // The structure counts its strings in one byte.
+        if strings.len() > 255 {
+            return Err(self.invalid("SMBIOS carries 255 credentials at most"));
+        }
+        Ok(())
     }
 
     fn validate_disk(&self, disk: &Disk) -> Result<(), QemuError> {
@@ -200,7 +232,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        let mut machines = vec![machine(); 6];
+        let mut machines = vec![machine(); 7];
         machines[0].name = "a/b".to_owned();
         machines[1].name = "..".to_owned();
         machines[2].cpus = 0;
@@ -210,6 +242,7 @@ mod tests {
             serial: Some("a,b".to_owned()),
             ..Disk::new("x")
         }];
+        machines[6].credentials = vec![("big".to_owned(), vec![0; 50_000])];
         for machine in machines {
             let error = machine.validate().unwrap_err();
             assert!(error.to_string().starts_with("machine "), "{error}");

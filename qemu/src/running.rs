@@ -13,7 +13,7 @@ use crate::run_directory::RunDirectory;
 use crate::ssh::{Ssh, SshKey};
 use crate::{
     Boot, Console, FirmwareVariables, Forward, LogPolicy, Machine, QemuError, QemuVersion,
-    interrupt, network, smbios,
+    interrupt, network,
 };
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -265,19 +265,11 @@ fn variables(boot: &Boot, directory: &RunDirectory) -> Result<Option<PathBuf>, Q
 }
 
 fn write_strings(machine: &Machine, directory: &RunDirectory) -> Result<Vec<PathBuf>, QemuError> {
-    let mut strings: Vec<_> = machine
-        .credentials
-        .iter()
-        .map(|(name, value)| smbios::credential(name, value))
-        .collect();
-    let extra = &machine.kernel_command_line_extra;
-    if !extra.is_empty() && !matches!(machine.boot, Boot::DirectKernel { .. }) {
-        strings.push(smbios::command_line_extra(extra));
-    }
-    let write = |(index, text): (usize, &String)| {
-        directory.write(&format!("smbios-string{index}"), text.as_bytes())
-    };
-    strings.iter().enumerate().map(write).collect()
+    let strings = machine.smbios_strings();
+    let numbered = strings.iter().enumerate();
+    numbered
+        .map(|(index, text)| directory.write(&format!("smbios-string{index}"), text.as_bytes()))
+        .collect()
 }
 
 /// The file for the console's log: a new one, as several machines may have the same name.

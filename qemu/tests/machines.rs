@@ -275,6 +275,9 @@ fn helper() {
             Err(QemuError::Interrupted { signal }) => 128 + signal,
             other => panic!("{other:?}"),
         },
+        "busy" => loop {
+            std::thread::sleep(SOON);
+        },
         other => panic!("{other}"),
     };
     drop(running);
@@ -303,6 +306,13 @@ impl Helper {
     fn signal(&self, signal: Signal) {
         let process_id = Pid::from_child(&self.child);
         kill_process(process_id, signal).unwrap();
+    }
+
+    fn wait_started(&self) {
+        let path = self.directory.join("process-id");
+        wait_until("the start", || {
+            fs::metadata(&path).is_ok_and(|file| file.len() > 0)
+        });
     }
 
     fn qemu(&self) -> u32 {
@@ -352,16 +362,26 @@ fn signals_tear_everything_down() {
     ] {
         let fixture = Fixture::new(&up_guest());
         let mut helper = Helper::start(what, &fixture, Stdio::null(), Stdio::null());
-        let started = fixture.directory.path().join("process-id");
-        wait_until("the start", || {
-            fs::metadata(&started).is_ok_and(|file| file.len() > 0)
-        });
+        helper.wait_started();
         let qemu = helper.qemu();
         helper.signal(signal);
         assert_eq!(helper.exit_code(), Some(code), "{what}");
         assert!(!is_alive(qemu));
         fixture.assert_nothing_left();
     }
+}
+
+#[test]
+fn second_signal_ends_a_program_that_is_busy_elsewhere() {
+    let fixture = Fixture::new(&up_guest());
+    let mut helper = Helper::start("busy", &fixture, Stdio::null(), Stdio::null());
+    helper.wait_started();
+    let qemu = helper.qemu();
+    helper.signal(Signal::TERM);
+    wait_until("QEMU's end", || !is_alive(qemu));
+    helper.signal(Signal::TERM);
+    assert_eq!(helper.exit_code(), Some(143));
+    fixture.assert_nothing_left();
 }
 
 #[test]

@@ -75,7 +75,9 @@ fn refusal(what: &str, finished: &Finished) -> String {
         None => "QEMU was killed when its time was over".to_owned(),
     };
     let text = finished.text();
-    match text.lines().rev().find(|line| !line.trim().is_empty()) {
+    // QEMU warns about features of processors, which is not what stopped the guest.
+    let tells = |line: &&str| !line.trim().is_empty() && !line.contains(": warning: ");
+    match text.lines().rev().find(tells) {
         Some(last) => format!("{what}: {end}, its last line was {:?}", last.trim()),
         None => format!("{what}: {end} and printed nothing"),
     }
