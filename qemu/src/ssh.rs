@@ -1,8 +1,7 @@
 //! Commands in a guest, by the host's `ssh` program.
 //!
 //! One master connection carries all commands, so that a guest in software emulation pays for
-//! one handshake only. The user's own configuration, keys and known hosts are not used, and no
-//! interactive sessions are offered.
+//! one handshake only. The user's own configuration, keys and known hosts are not used.
 
 use crate::bounded::{self, Finished};
 use crate::child::ChildProcess;
@@ -171,6 +170,13 @@ impl Ssh {
         } else {
             Err(output.into_error(command))
         }
+    }
+
+    /// A login shell on this process' terminal, until the user leaves it. The connection must be
+    /// ready.
+    pub fn run_shell(&self) -> Result<ExitStatus, QemuError> {
+        let mut ssh = self.ssh(&["-t", "-o", "ControlMaster=no"]);
+        ssh.status().map_err(QemuError::file("run", &self.program))
     }
 
     /// Whether the master connection stands; starts one if there is none.

@@ -102,6 +102,7 @@ fn run_steps(options: &BuildOptions, cache: &Cache<'_>) -> Result<Steps> {
     Ok(Steps {
         identity: build.identity,
         output,
+        tools,
         unpacked,
         commit,
         root,
@@ -116,6 +117,7 @@ fn run_steps(options: &BuildOptions, cache: &Cache<'_>) -> Result<Steps> {
 struct Steps {
     identity: Identity,
     output: Output,
+    tools: Tools,
     unpacked: Finished,
     commit: Finished,
     root: Finished,
@@ -140,6 +142,8 @@ impl Steps {
             uki: self.uki.file(UKI),
             root: self.root.file(ROOT_IMAGE),
             verity: self.verity.file(VERITY_TREE),
+            firmware_code: self.tools.file("usr/share/OVMF/OVMF_CODE_4M.fd"),
+            firmware_variables: self.tools.file("usr/share/OVMF/OVMF_VARS_4M.fd"),
         })
     }
 }

@@ -45,6 +45,10 @@ pub struct Manifest {
     pub root: PathBuf,
     /// Hash tree of the root.
     pub verity: PathBuf,
+    /// UEFI firmware for QEMU.
+    pub firmware_code: PathBuf,
+    /// Template of that firmware's variables.
+    pub firmware_variables: PathBuf,
 }
 
 /// A manifest with absolute paths, and where it stands.
@@ -74,7 +78,7 @@ impl BuiltImage {
 }
 
 impl Manifest {
-    fn files_mut(&mut self) -> [&mut PathBuf; 6] {
+    fn files_mut(&mut self) -> [&mut PathBuf; 8] {
         [
             &mut self.disk,
             &mut self.kernel,
@@ -82,6 +86,8 @@ impl Manifest {
             &mut self.uki,
             &mut self.root,
             &mut self.verity,
+            &mut self.firmware_code,
+            &mut self.firmware_variables,
         ]
     }
 }
@@ -124,12 +130,7 @@ impl Output {
         let took = self.publish_disk(&manifest.disk)?.then(|| begun.elapsed());
         let mut published = manifest.clone();
         let suffixes = [
-            ".raw",
-            ".vmlinuz",
-            ".initramfs",
-            ".efi",
-            ".erofs",
-            ".verity",
+            ".raw", ".vmlinuz", ".initramfs", ".efi", ".erofs", ".verity", ".OVMF_CODE.fd", ".OVMF_VARS.fd",
         ];
         for (path, suffix) in published.files_mut().into_iter().zip(suffixes) {
             if suffix != ".raw" {

@@ -1,0 +1,49 @@
+# The doors. `make run` and `make test` do everything on a fresh Debian 12 machine with a Rust toolchain.
+.PHONY: run image test bench soak check fix clean setup
+.DEFAULT_GOAL := image
+SHELL := /bin/sh
+
+# No path of this machine gets into a program; the same flags everywhere, so that nothing is built twice.
+CARGO_HOME ?= $(HOME)/.cargo
+export RUSTFLAGS := --remap-path-prefix=$(CURDIR)=/keelson --remap-path-prefix=$(CARGO_HOME)=/cargo
+KEELSON := target/release/keelson
+
+setup:
+	@.ci/setup
+
+$(KEELSON): setup
+	@cargo build --release --quiet --package keelson
+.PHONY: $(KEELSON)
+
+# Build the image and boot it in QEMU, with its console in this terminal.
+run: $(KEELSON)
+	@$(KEELSON) run --renew-vanished $(ARGS)
+
+# Build the image: target/keelson/image/keelson-vm.raw
+image: $(KEELSON)
+	@$(KEELSON) build $(ARGS)
+
+# Everything CI proves.
+test: setup
+	@tests/run test
+
+# What takes too long for CI.
+soak: setup
+	@tests/run soak
+
+# Figures, each beside its peer measured in the same run; a Markdown table.
+bench: $(KEELSON)
+	@tests/run bench
+
+# Reads only.
+check: setup
+	@cargo fmt --all --check
+	@cargo clippy --release --workspace --all-targets --quiet -- --deny warnings
+
+# Rewrites what `check` complains of, where a tool can.
+fix:
+	@cargo clippy --release --workspace --all-targets --fix --allow-dirty --allow-staged
+	@cargo fmt --all
+
+clean:
+	@cargo clean
