@@ -19,8 +19,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BootDiskError {
     /// None was chosen.
-    #[error("waited up to {} s", TIME_OUT.as_secs())]
-    NoDisk(#[source] NoDisk),
+    #[error(transparent)]
+    NoDisk(#[from] NoDisk),
     /// The kernel has not made the device nodes.
     #[error(
         "the kernel does not know {path}, which is in the partition table; \
@@ -75,8 +75,7 @@ fn criterion(options: &BootOptions, boot_path: &BootPath) -> Criterion {
 
 fn look(criterion: &Criterion, options: &BootOptions) -> Result<BootDisk, BootDiskError> {
     let disks = block_device::list();
-    let disk = disk_choice::choose(&disks, criterion, &options.root_hash)
-        .map_err(BootDiskError::NoDisk)?;
+    let disk = disk_choice::choose(&disks, criterion, &options.root_hash)?;
     let missing = disk
         .used_partitions()
         .map(|number| disk.path(number))

@@ -70,14 +70,14 @@ pub(crate) enum StateError {
         source: GptError,
     },
     /// mkfs or fsck failed.
-    #[error("{program} on {path} ended with {code:?}: {output}")]
+    #[error("{program} on {path} ended with {status}: {output}")]
     Program {
         /// Its path in the root.
         program: &'static str,
         /// The partition.
         path: String,
-        /// Its exit code, if no signal killed it.
-        code: Option<i32>,
+        /// How it ended.
+        status: String,
         /// What it printed.
         output: String,
     },
@@ -257,11 +257,11 @@ impl State<'_> {
     }
 
     fn program_failed(&self, program: &'static str, finished: Finished) -> StateError {
-        let Finished { code, output } = finished;
+        let Finished { status, output, .. } = finished;
         StateError::Program {
             program,
             path: self.path.clone(),
-            code,
+            status,
             output,
         }
     }
