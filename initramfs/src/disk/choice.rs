@@ -11,7 +11,7 @@ use disk_format::gpt::{PartitionTable, partition_type};
 use disk_format::verity::RootHash;
 use uuid::Uuid;
 
-use crate::block_device::{Contents, Disk};
+use crate::disk::block_device::{Contents, Disk};
 
 /// What tells the right disk from the others.
 #[derive(Debug, Clone, PartialEq, Eq)]

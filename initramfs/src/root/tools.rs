@@ -6,9 +6,9 @@ use std::process::{Command, Output};
 
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 
-use crate::error::{ActionFailed, Context};
+use crate::report::error::{ActionFailed, Context};
+use crate::root::verity_root::ROOT;
 use crate::system_calls;
-use crate::verity_root::ROOT;
 
 /// What the programs need to see of the running kernel.
 const BOUND: [&str; 2] = ["/dev", "/proc"];
