@@ -14,9 +14,9 @@ use std::fs;
 use disk_format::boot_entry;
 use disk_format::verity::RootHash;
 
-use crate::console;
-use crate::error::{ActionFailed, Context};
 use crate::failure;
+use crate::report::console;
+use crate::report::error::{ActionFailed, Context};
 
 /// Seconds a failure stays readable on the console before the machine reboots.
 pub(crate) const DEFAULT_REBOOT_DELAY_SECONDS: u32 = 5;

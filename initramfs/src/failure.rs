@@ -11,8 +11,8 @@ use std::time::Duration;
 use rustix::system::{RebootCommand, reboot};
 
 use crate::boot_options::DEFAULT_REBOOT_DELAY_SECONDS;
-use crate::console;
-use crate::error::chain;
+use crate::report::console;
+use crate::report::error::chain;
 
 /// However often a version failed, its next try is at most this far away.
 const LONGEST_DELAY_SECONDS: u32 = 60;

@@ -8,46 +8,23 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::boot_facts::BootFacts;
+use crate::boot_loader::{boot_count, boot_path::BootPath};
 use crate::boot_options::BootOptions;
-use crate::boot_path::BootPath;
 use crate::failure::StepFailed;
-use crate::kernel_modules::KernelModules;
-use crate::progress::Progress;
+use crate::kernel::{modules::KernelModules, mounts};
+use crate::report::{boot_facts::BootFacts, progress::Progress};
+use crate::root::{switch, verity_root};
+use crate::state::{etc_layers, folders, partition};
 
-mod block_device;
-mod boot_count;
-mod boot_disk;
-mod boot_facts;
+mod boot_loader;
 mod boot_options;
-mod boot_path;
-mod console;
-mod demotion;
-mod device_mapper;
-mod disk_choice;
-mod durable;
-mod efi_variable;
-mod error;
-mod etc_layers;
-mod ext4_superblock;
+mod disk;
 mod failure;
-mod glob;
-mod kernel_modules;
-mod kernel_mounts;
-mod machine_id;
-mod module_index;
-mod progress;
-mod random;
-mod root_tools;
-mod state_folders;
-mod state_marker;
-mod state_partition;
-mod state_table;
-mod switch_root;
+mod kernel;
+mod report;
+mod root;
+mod state;
 mod system_calls;
-mod toml_text;
-mod tree_copy;
-mod verity_root;
 
 fn main() -> ExitCode {
     if std::process::id() != 1 {
@@ -75,14 +52,14 @@ fn refuse() -> ExitCode {
 
 fn boot() -> Result<Infallible, StepFailed> {
     let mut progress = Progress::default();
-    progress.step("mount /proc, /sys, /dev and /run", kernel_mounts::mount_all)?;
+    progress.step("mount /proc, /sys, /dev and /run", mounts::mount_all)?;
     let options = progress.step("read the kernel command line", BootOptions::read)?;
     options.apply();
     let mut modules = progress.step("load kernel modules", KernelModules::load)?;
-    kernel_mounts::mount_efivarfs();
+    mounts::mount_efivarfs();
     let boot_path = progress.step("read the boot loader's variables", BootPath::read)?;
     let disk = progress.step("find the disk", || {
-        boot_disk::find(&options, &boot_path, &mut modules)
+        disk::search::find(&options, &boot_path, &mut modules)
     })?;
     let failed_boots = progress.infallible("count this boot", || {
         boot_count::count(&disk, &options, &boot_path)
@@ -91,8 +68,8 @@ fn boot() -> Result<Infallible, StepFailed> {
         verity_root::open(&disk, &options.root_hash)
     })?;
     progress.step("mount the root", || verity_root::mount_root(&device))?;
-    let history = progress.step("prepare state", || state_partition::prepare(&disk))?;
-    progress.step("mount the folders of state", state_folders::mount_all)?;
+    let history = progress.step("prepare state", || partition::prepare(&disk))?;
+    progress.step("mount the folders of state", folders::mount_all)?;
     progress.step("assemble /etc", || etc_layers::assemble(&options.root_hash))?;
     let steps = progress.finished();
     let facts = BootFacts {
@@ -107,5 +84,5 @@ fn boot() -> Result<Infallible, StepFailed> {
     facts
         .write(run)
         .map_err(|error| StepFailed::new("write the facts of this boot", error))?;
-    progress.step("switch to the root", switch_root::switch)
+    progress.step("switch to the root", switch::switch)
 }

@@ -12,7 +12,7 @@ use std::process::Command;
 use rustix::io;
 use rustix::ioctl::{self, Ioctl, IoctlOutput, Opcode, Setter};
 
-use crate::device_mapper::{Message, Request};
+use crate::root::device_mapper::{Message, Request};
 
 /// `BLKPG` of `linux/blkpg.h`: `_IO(0x12, 105)`.
 const BLKPG: Opcode = ioctl::opcode::none(0x12, 105);

@@ -10,8 +10,8 @@ use std::fs::{self, File};
 use disk_format::boot_entry::{BootEntry, Counter};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
-use crate::boot_path::{BootPath, Counting};
-use crate::error::{ActionFailed, Context};
+use crate::boot_loader::boot_path::{BootPath, Counting};
+use crate::report::error::{ActionFailed, Context};
 
 /// This many failures in a row of a blessed version are taken for its fault.
 pub(crate) const FAILURES_BEFORE_DEMOTION: u32 = 5;

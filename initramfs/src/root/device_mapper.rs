@@ -20,7 +20,7 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use rustix::ioctl::{Opcode, opcode};
 
-use crate::error::{ActionFailed, Context};
+use crate::report::error::{ActionFailed, Context};
 use crate::system_calls;
 
 const HEADER_LENGTH: usize = 312;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use disk_format::gpt::{PartitionTable, SectorSize};
 
-use crate::error::{ActionFailed, Context, chain};
+use crate::report::error::{ActionFailed, Context, chain};
 use crate::system_calls;
 
 /// sysfs counts lengths in these, whatever the disk's own sectors are.

@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::durable;
-use crate::error::{ActionFailed, Context};
+use crate::report::error::{ActionFailed, Context};
+use crate::state::durable;
 
 const NAME: &str = ".keelson-state";
 const TEXT: &[u8] = b"This file system holds the state of a Keelson machine.\n";

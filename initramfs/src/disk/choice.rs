@@ -11,7 +11,7 @@ use disk_format::gpt::{PartitionTable, partition_type};
 use disk_format::verity::RootHash;
 use uuid::Uuid;
 
-use crate::block_device::{Contents, Disk};
+use crate::disk::block_device::{Contents, Disk};
 
 /// What tells the right disk from the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(crate) struct BootDisk {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoDisk {
     /// None fits; another may still appear.
-    #[error("no disk holds the root with hash {root_hash}; {seen}")]
+    #[error("no disk here holds the root with hash {root_hash}; {seen}")]
     NotYet {
         /// What was looked for.
         root_hash: RootHash,

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! FILE is a name in `/modules`, decompressed. A file may occur in many lines.
-use crate::glob;
+use crate::kernel::glob;
 
 /// The parsed index.
 #[derive(Debug, Default, PartialEq, Eq)]

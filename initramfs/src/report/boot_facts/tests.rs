@@ -1,7 +1,7 @@
 //! The files for user space, written to a temporary folder.
 use super::*;
-use crate::block_device::{Contents, Disk};
-use crate::boot_path::Counting;
+use crate::boot_loader::boot_path::Counting;
+use crate::disk::block_device::{Contents, Disk};
 use disk_format::gpt::{PartitionTable, SectorSize};
 use std::collections::BTreeMap;
 use uuid::Uuid;

@@ -8,8 +8,8 @@ use std::path::Path;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 
-use crate::console;
-use crate::error::{ActionFailed, Context};
+use crate::report::console;
+use crate::report::error::{ActionFailed, Context};
 
 /// Where the mounts are before and, under the new root, after the switch.
 pub(crate) const MOUNT_POINTS: [&str; 4] = ["/dev", "/proc", "/sys", "/run"];
@@ -37,7 +37,7 @@ pub(crate) fn mount_efivarfs() {
     if Path::new("/sys/firmware/efi").exists() {
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         if let Err(error) = mount_one("efivarfs", EFIVARFS, flags, c"") {
-            console::warning(&crate::error::chain(&error));
+            console::warning(&crate::report::error::chain(&error));
         }
     }
 }

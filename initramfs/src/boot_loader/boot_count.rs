@@ -8,13 +8,13 @@ use std::fs::File;
 use disk_format::meta::{BootRecord, MetaError};
 use disk_format::verity::RootHash;
 
+use crate::boot_loader::boot_path::BootPath;
+use crate::boot_loader::demotion::{self, Decision, FAILURES_BEFORE_DEMOTION, Plan};
 use crate::boot_options::BootOptions;
-use crate::boot_path::BootPath;
-use crate::console;
-use crate::demotion::{self, Decision, FAILURES_BEFORE_DEMOTION, Plan};
-use crate::disk_choice::BootDisk;
-use crate::error::{ActionFailed, Context, chain};
+use crate::disk::choice::BootDisk;
 use crate::failure;
+use crate::report::console;
+use crate::report::error::{ActionFailed, Context, chain};
 
 /// Why the record could not be kept.
 #[derive(Debug, thiserror::Error)]

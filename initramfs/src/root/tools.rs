@@ -6,9 +6,9 @@ use std::process::{Command, Output};
 
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 
-use crate::error::{ActionFailed, Context};
+use crate::report::error::{ActionFailed, Context};
+use crate::root::verity_root::ROOT;
 use crate::system_calls;
-use crate::verity_root::ROOT;
 
 /// What the programs need to see of the running kernel.
 const BOUND: [&str; 2] = ["/dev", "/proc"];
@@ -18,7 +18,9 @@ const BOUND: [&str; 2] = ["/dev", "/proc"];
 pub(crate) struct Finished {
     /// Its exit code; `None` if a signal killed it.
     pub(crate) code: Option<i32>,
-    /// Everything it printed, without surrounding blank lines.
+    /// How it ended, in words.
+    pub(crate) status: String,
+    /// Everything it printed, without blank lines.
     pub(crate) output: String,
 }
 
@@ -52,8 +54,14 @@ fn run_bound(program: &str, arguments: &[&str]) -> Result<Finished, ActionFailed
 fn finished(output: &Output) -> Finished {
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty())
+        .collect();
     Finished {
         code: output.status.code(),
-        output: text.trim().to_owned(),
+        status: output.status.to_string(),
+        output: lines.join("\n"),
     }
 }

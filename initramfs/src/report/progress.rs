@@ -40,7 +40,7 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::chain;
+    use crate::report::error::chain;
     use std::io;
 
     #[test]

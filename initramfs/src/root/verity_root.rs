@@ -9,10 +9,10 @@ use std::io::Read as _;
 use disk_format::verity::{self, RootHash, Superblock, VerityError};
 use rustix::mount::{MountFlags, mount};
 
-use crate::console;
-use crate::device_mapper::{self, DeviceMapperError, Target};
-use crate::disk_choice::BootDisk;
-use crate::error::{ActionFailed, Context};
+use crate::disk::choice::BootDisk;
+use crate::report::console;
+use crate::report::error::{ActionFailed, Context};
+use crate::root::device_mapper::{self, DeviceMapperError, Target};
 
 /// Where the root is mounted until it becomes `/`.
 pub(crate) const ROOT: &str = "/sysroot";

@@ -1,6 +1,6 @@
 //! The folders of the state file system and where they appear in the root.
 //!
-//! `/etc` is not a folder of state but an overlay; see [`crate::etc_layers`].
+//! `/etc` is not a folder of state but an overlay; see [`crate::state::etc_layers`].
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
@@ -8,9 +8,9 @@ use std::path::Path;
 
 use rustix::mount::mount_bind;
 
-use crate::error::{ActionFailed, Context};
-use crate::state_partition::STATE;
-use crate::verity_root::ROOT;
+use crate::report::error::{ActionFailed, Context};
+use crate::root::verity_root::ROOT;
+use crate::state::partition::STATE;
 
 /// A folder of state.
 struct Folder {

@@ -3,22 +3,22 @@
 //!
 //! It never makes a file system over data that is not its own unfinished work: [`decide`] is
 //! pure and tested for that. What is inside the file system is arranged in
-//! [`crate::state_folders`] and [`crate::etc_layers`].
+//! [`crate::state::folders`] and [`crate::state::etc_layers`].
 use std::fs::File;
 use std::io::{self, Read as _};
 
 use disk_format::gpt::{Disk as _, GptError, PartitionTable};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
-use crate::block_device;
-use crate::console;
-use crate::disk_choice::BootDisk;
-use crate::error::{ActionFailed, Context, chain};
-use crate::ext4_superblock::{self, Ext4Superblock, Found};
-use crate::random;
-use crate::root_tools::{self, Finished};
-use crate::state_marker::{self, Owner};
-use crate::state_table::{self, NewIdentifiers};
+use crate::disk::block_device;
+use crate::disk::choice::BootDisk;
+use crate::report::console;
+use crate::report::error::{ActionFailed, Context, chain};
+use crate::state::ext4_superblock::{self, Ext4Superblock, Found};
+use crate::state::ext4_tools::{self, Ext4ToolsError};
+use crate::state::marker::{self, Owner};
+use crate::state::random;
+use crate::state::table::{self, NewIdentifiers};
 use crate::system_calls;
 
 /// Where the state file system is mounted, below the root.
@@ -26,8 +26,6 @@ pub(crate) const STATE: &str = "/sysroot/state";
 
 /// Enough to see any other file system's superblock.
 const HEAD_LENGTH: usize = 1 << 20;
-const MKFS: &str = "/usr/sbin/mkfs.ext4";
-const FSCK: &str = "/usr/sbin/e2fsck";
 
 /// Whether this machine has been booted before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +42,11 @@ enum Decision {
     /// Make the file system.
     Make,
     /// It is in order.
-    Mount,
-    /// Let e2fsck look first; if it cannot make sense of the contents, they are not ours.
-    Check,
+    Mount(Ext4Superblock),
+    /// Let e2fsck look first.
+    CheckAndMount(Ext4Superblock),
+    /// It holds something else, and it is not known whose.
+    Refuse,
 }
 
 /// Why there is no state.
@@ -69,29 +69,22 @@ pub(crate) enum StateError {
         #[source]
         source: GptError,
     },
-    /// mkfs or fsck failed.
-    #[error("{program} on {path} ended with {code:?}: {output}")]
-    Program {
-        /// Its path in the root.
-        program: &'static str,
+    /// The file system could not be made or repaired.
+    #[error(transparent)]
+    Ext4(#[from] Ext4ToolsError),
+    /// The partition holds something, and no superblock of ext4.
+    #[error(
+        "the state partition {path} holds something that is not ext4; if it is damaged state, \
+         repair it elsewhere with `e2fsck -b 32768`; if it is other data, save what is needed, \
+         then zero the first MiB to have it made anew"
+    )]
+    NotExt4 {
         /// The partition.
         path: String,
-        /// Its exit code, if no signal killed it.
-        code: Option<i32>,
-        /// What it printed.
-        output: String,
-    },
-    /// e2fsck asks for a reboot (exit code 2).
-    #[error("e2fsck repaired {path} and asks for a reboot: {output}")]
-    RebootWanted {
-        /// The partition.
-        path: String,
-        /// What it printed.
-        output: String,
     },
     /// There is somebody else's data.
     #[error(
-        "the state partition {path} holds data that Keelson did not make; \
+        "the state partition {path} holds files that Keelson did not make; \
          save what is needed, then zero its first MiB to have it made anew"
     )]
     Foreign {
@@ -104,9 +97,11 @@ pub(crate) enum StateError {
 fn decide(found: Found, being_made: bool) -> Decision {
     match found {
         Found::Blank => Decision::Make,
+        Found::Ext4(superblock) if superblock.needs_check => Decision::CheckAndMount(superblock),
+        Found::Ext4(superblock) => Decision::Mount(superblock),
         Found::Other if being_made => Decision::Make,
-        Found::Ext4(superblock) if !superblock.needs_check => Decision::Mount,
-        Found::Ext4(_) | Found::Other => Decision::Check,
+        // Not even a look by e2fsck: an old backup superblock may lie between somebody's data.
+        Found::Other => Decision::Refuse,
     }
 }
 
@@ -134,17 +129,20 @@ pub(crate) fn prepare(boot_disk: &BootDisk) -> Result<History, StateError> {
 
 impl State<'_> {
     fn prepare(mut self) -> Result<History, StateError> {
-        let being_made = state_table::is_being_made(&self.table, self.number);
-        let found = self.look()?;
-        match decide(found, being_made) {
+        let being_made = table::is_being_made(&self.table, self.number);
+        let superblock = match decide(self.look()?, being_made) {
             Decision::Make => return self.make(),
-            Decision::Mount => {}
-            Decision::Check => self.check(found)?,
-        }
+            Decision::Refuse => return Err(StateError::NotExt4 { path: self.path }),
+            Decision::Mount(superblock) => superblock,
+            Decision::CheckAndMount(superblock) => {
+                ext4_tools::check(&self.path)?;
+                superblock
+            }
+        };
         self.follow_disk()?;
-        self.mount_or_check(found)?;
-        match state_marker::owner(STATE)? {
-            Owner::Keelson => self.use_existing(found, being_made),
+        self.mount_or_check()?;
+        match marker::owner(STATE)? {
+            Owner::Keelson => self.use_existing(superblock, being_made),
             Owner::Nobody => {
                 unmount(STATE, UnmountFlags::empty()).context(|| format!("unmount {STATE}"))?;
                 self.make()
@@ -168,12 +166,12 @@ impl State<'_> {
         ));
         let new = self.new_identifiers()?;
         let length_bytes = self.boot_disk.disk.length_bytes;
-        let table = state_table::begin_making(self.table.clone(), self.number, length_bytes, &new)
+        let table = table::begin_making(self.table.clone(), self.number, length_bytes, &new)
             .map_err(|source| self.table_error(source))?;
         self.write_table(table)?;
-        self.make_file_system()?;
+        ext4_tools::make(&self.path)?;
         self.mount()?;
-        state_marker::put(STATE)?;
+        marker::put(STATE)?;
         self.finish_making()?;
         Ok(History::FirstBoot)
     }
@@ -190,80 +188,23 @@ impl State<'_> {
         })
     }
 
-    fn make_file_system(&self) -> Result<(), StateError> {
-        let uuid = random::uuid()?.to_string();
-        // -b: a small partition would get 1 KiB blocks for ever, which 4Kn disks refuse.
-        // nodiscard: the partition is blank, and discarding terabytes takes long.
-        let extended = "lazy_itable_init=1,lazy_journal_init=1,nodiscard";
-        let arguments = [
-            "-q",
-            "-F",
-            "-L",
-            "state",
-            "-U",
-            &uuid,
-            "-b",
-            "4096",
-            "-I",
-            "256",
-            "-m",
-            "0",
-            "-O",
-            "metadata_csum,64bit",
-            "-E",
-            extended,
-            &self.path,
-        ];
-        let finished = root_tools::run(MKFS, &arguments)?;
-        match finished.code {
-            Some(0) => Ok(()),
-            _ => Err(self.program_failed(MKFS, finished)),
-        }
-    }
-
     /// Only once the file system is marked as ours does the mark in the table go.
     fn finish_making(&mut self) -> Result<(), StateError> {
-        self.write_table(state_table::finish_making(self.table.clone(), self.number))
+        self.write_table(table::finish_making(self.table.clone(), self.number))
     }
 
-    fn use_existing(mut self, found: Found, being_made: bool) -> Result<History, StateError> {
-        if let Found::Ext4(superblock) = found {
-            self.grow_file_system(superblock);
-        }
+    fn use_existing(
+        mut self,
+        superblock: Ext4Superblock,
+        being_made: bool,
+    ) -> Result<History, StateError> {
+        self.grow_file_system(superblock);
         if being_made {
             // The power failed in the first boot after the marker was written.
             self.finish_making()?;
             return Ok(History::FirstBoot);
         }
         Ok(History::BootedBefore)
-    }
-
-    fn check(&self, found: Found) -> Result<(), StateError> {
-        console::warning(&format!("checking the file system on {}", self.path));
-        let finished = root_tools::run(FSCK, &["-p", &self.path])?;
-        if !finished.output.is_empty() {
-            console::warning(&finished.output);
-        }
-        let path = self.path.clone();
-        match finished.code {
-            Some(0 | 1) => Ok(()),
-            Some(2 | 3) => Err(StateError::RebootWanted {
-                path,
-                output: finished.output,
-            }),
-            _ if found == Found::Other => Err(StateError::Foreign { path }),
-            _ => Err(self.program_failed(FSCK, finished)),
-        }
-    }
-
-    fn program_failed(&self, program: &'static str, finished: Finished) -> StateError {
-        let Finished { code, output } = finished;
-        StateError::Program {
-            program,
-            path: self.path.clone(),
-            code,
-            output,
-        }
     }
 
     fn mount(&self) -> Result<(), ActionFailed> {
@@ -278,12 +219,12 @@ impl State<'_> {
     }
 
     /// A mount that fails gets one repair: damage does not always show in the superblock.
-    fn mount_or_check(&self, found: Found) -> Result<(), StateError> {
+    fn mount_or_check(&self) -> Result<(), StateError> {
         match self.mount() {
             Ok(()) => Ok(()),
             Err(error) => {
                 console::warning(&chain(&error));
-                self.check(found)?;
+                ext4_tools::check(&self.path)?;
                 Ok(self.mount()?)
             }
         }
@@ -378,12 +319,12 @@ impl State<'_> {
 mod tests {
     use super::*;
 
-    fn ext4(needs_check: bool) -> Found {
-        Found::Ext4(Ext4Superblock {
+    fn superblock(needs_check: bool) -> Ext4Superblock {
+        Ext4Superblock {
             length_bytes: 4096,
             block_bytes: 4096,
             needs_check,
-        })
+        }
     }
 
     #[test]
@@ -391,14 +332,21 @@ mod tests {
         assert_eq!(decide(Found::Blank, false), Decision::Make);
         assert_eq!(decide(Found::Blank, true), Decision::Make);
         assert_eq!(decide(Found::Other, true), Decision::Make);
-        assert_eq!(decide(Found::Other, false), Decision::Check);
+        assert_eq!(decide(Found::Other, false), Decision::Refuse);
     }
 
     #[test]
     fn a_file_system_is_mounted_or_checked_never_remade_unseen() {
+        let (clean, dirty) = (superblock(false), superblock(true));
         for being_made in [false, true] {
-            assert_eq!(decide(ext4(false), being_made), Decision::Mount);
-            assert_eq!(decide(ext4(true), being_made), Decision::Check);
+            assert_eq!(
+                decide(Found::Ext4(clean), being_made),
+                Decision::Mount(clean)
+            );
+            assert_eq!(
+                decide(Found::Ext4(dirty), being_made),
+                Decision::CheckAndMount(dirty)
+            );
         }
     }
 }

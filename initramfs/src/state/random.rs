@@ -4,7 +4,7 @@
 use rustix::rand::{GetRandomFlags, getrandom};
 use uuid::{Builder, Uuid};
 
-use crate::error::{ActionFailed, Context};
+use crate::report::error::{ActionFailed, Context};
 
 /// A random (version 4) UUID. Waits until the kernel's generator is seeded.
 pub(crate) fn uuid() -> Result<Uuid, ActionFailed> {

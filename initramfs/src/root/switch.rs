@@ -13,9 +13,9 @@ use std::process::Command;
 
 use rustix::mount::mount_move;
 
-use crate::error::{ActionFailed, Context};
-use crate::kernel_mounts::MOUNT_POINTS;
-use crate::verity_root::ROOT;
+use crate::kernel::mounts::MOUNT_POINTS;
+use crate::report::error::{ActionFailed, Context};
+use crate::root::verity_root::ROOT;
 
 const SYSTEMD: &str = "/usr/lib/systemd/systemd";
 /// The kernel passes on every word of its command line that it does not know; systemd reads

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::ErrorKind;
 
-use crate::error::{ActionFailed, Context};
+use crate::report::error::{ActionFailed, Context};
 
 const VENDOR_GUID: &str = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 /// efivarfs puts the variable's attributes, a little-endian u32, before its contents.

@@ -7,9 +7,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::durable;
-use crate::error::{ActionFailed, Context};
-use crate::random;
+use crate::report::error::{ActionFailed, Context};
+use crate::state::durable;
+use crate::state::random;
 
 const MODE: u32 = 0o444;
 

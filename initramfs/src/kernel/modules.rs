@@ -9,9 +9,9 @@ use std::path::Path;
 use rustix::io::Errno;
 use rustix::system::finit_module;
 
-use crate::console;
-use crate::error::{ActionFailed, Context};
-use crate::module_index::{ModuleIndex, ModuleIndexError};
+use crate::kernel::module_index::{ModuleIndex, ModuleIndexError};
+use crate::report::console;
+use crate::report::error::{ActionFailed, Context};
 
 const FOLDER: &str = "/modules";
 const BUSES: &str = "/sys/bus";
@@ -77,7 +77,7 @@ impl KernelModules {
         match load_file(file) {
             Ok(()) => true,
             Err(error) => {
-                console::warning(&crate::error::chain(&error));
+                console::warning(&crate::report::error::chain(&error));
                 false
             }
         }

@@ -14,12 +14,12 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::boot_loader::boot_path::BootPath;
 use crate::boot_options::BootOptions;
-use crate::boot_path::BootPath;
-use crate::disk_choice::BootDisk;
-use crate::error::{ActionFailed, Context};
-use crate::state_partition::History;
-use crate::toml_text::quoted;
+use crate::disk::choice::BootDisk;
+use crate::report::error::{ActionFailed, Context};
+use crate::report::toml_text::quoted;
+use crate::state::partition::History;
 
 const DROP_IN: &str = "50-counted-boot.conf";
 /// The health service may be slow or wait for a soak time, but not for ever.

@@ -3,7 +3,7 @@
 //! It does not look at disks.
 use uuid::Uuid;
 
-use crate::efi_variable::{self, EfiVariableError};
+use crate::boot_loader::efi_variable::{self, EfiVariableError};
 
 /// Who started the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,13 +13,13 @@ use std::time::SystemTime;
 use disk_format::verity::RootHash;
 use rustix::mount::{MountFlags, mount};
 
-use crate::console;
-use crate::durable;
-use crate::error::{ActionFailed, Context, chain};
-use crate::machine_id;
-use crate::state_partition::STATE;
-use crate::tree_copy::{self, CopyError};
-use crate::verity_root::ROOT;
+use crate::report::console;
+use crate::report::error::{ActionFailed, Context, chain};
+use crate::root::verity_root::ROOT;
+use crate::state::durable;
+use crate::state::machine_id;
+use crate::state::partition::STATE;
+use crate::state::tree_copy::{self, CopyError};
 
 /// How many layers are kept: two installed versions and some to go back to by hand.
 const KEPT: usize = 4;

@@ -1,15 +1,15 @@
 //! Waits until the boot disk is there: loads drivers and looks again until it is or time is up.
 //!
-//! Which disk it is, is decided in [`crate::disk_choice`].
+//! Which disk it is, is decided in [`crate::disk::choice`].
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::block_device;
+use crate::boot_loader::boot_path::BootPath;
 use crate::boot_options::BootOptions;
-use crate::boot_path::BootPath;
-use crate::disk_choice::{self, BootDisk, Criterion, NoDisk};
-use crate::kernel_modules::KernelModules;
+use crate::disk::block_device;
+use crate::disk::choice::{self, BootDisk, Criterion, NoDisk};
+use crate::kernel::modules::KernelModules;
 
 const TIME_OUT: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
@@ -19,8 +19,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BootDiskError {
     /// None was chosen.
-    #[error("waited up to {} s", TIME_OUT.as_secs())]
-    NoDisk(#[source] NoDisk),
+    #[error(transparent)]
+    NoDisk(#[from] NoDisk),
     /// The kernel has not made the device nodes.
     #[error(
         "the kernel does not know {path}, which is in the partition table; \
@@ -75,8 +75,7 @@ fn criterion(options: &BootOptions, boot_path: &BootPath) -> Criterion {
 
 fn look(criterion: &Criterion, options: &BootOptions) -> Result<BootDisk, BootDiskError> {
     let disks = block_device::list();
-    let disk = disk_choice::choose(&disks, criterion, &options.root_hash)
-        .map_err(BootDiskError::NoDisk)?;
+    let disk = choice::choose(&disks, criterion, &options.root_hash)?;
     let missing = disk
         .used_partitions()
         .map(|number| disk.path(number))

@@ -1,0 +1,7 @@
+//! How the boot loader started this boot, and what it is told by renaming its entries.
+//!
+//! It does not write UEFI variables.
+pub(crate) mod boot_count;
+pub(crate) mod boot_path;
+pub(crate) mod demotion;
+pub(crate) mod efi_variable;
