@@ -121,6 +121,8 @@ impl Values {
                 self.debug = true;
                 Ok(())
             }
+            // For the health check after boot.
+            ("keelson.soak", Some(_)) => Ok(()),
             _ => {
                 if key.starts_with("keelson.") {
                     self.unknown.push(word.to_owned());

@@ -156,8 +156,11 @@ fn without_root_packages(
     mut resolved: Vec<LockedPackage>,
     earlier: &[LockedPackage],
 ) -> Vec<LockedPackage> {
-    let is_in_root =
-        |name: &str| earlier.iter().any(|package| package.tree == TREE_ROOT && package.name == name);
+    let is_in_root = |name: &str| {
+        earlier
+            .iter()
+            .any(|package| package.tree == TREE_ROOT && package.name == name)
+    };
     resolved.retain(|package| package.tree == TREE_TOOLS || !is_in_root(&package.name));
     resolved
 }

@@ -130,7 +130,14 @@ impl Output {
         let took = self.publish_disk(&manifest.disk)?.then(|| begun.elapsed());
         let mut published = manifest.clone();
         let suffixes = [
-            ".raw", ".vmlinuz", ".initramfs", ".efi", ".erofs", ".verity", ".OVMF_CODE.fd", ".OVMF_VARS.fd",
+            ".raw",
+            ".vmlinuz",
+            ".initramfs",
+            ".efi",
+            ".erofs",
+            ".verity",
+            ".OVMF_CODE.fd",
+            ".OVMF_VARS.fd",
         ];
         for (path, suffix) in published.files_mut().into_iter().zip(suffixes) {
             if suffix != ".raw" {

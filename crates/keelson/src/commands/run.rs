@@ -52,7 +52,11 @@ fn boot(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let machine = machine(arguments, &image.manifest, disk, &key)?;
     let mut running = machine.start(folder.path())?;
     greet(arguments, &running);
-    if arguments.ssh { ssh_session(&mut running, &key) } else { console_session(&mut running) }
+    if arguments.ssh {
+        ssh_session(&mut running, &key)
+    } else {
+        console_session(&mut running)
+    }
 }
 
 fn console_session(running: &mut Running) -> anyhow::Result<ExitCode> {
@@ -93,7 +97,10 @@ fn prepare_disk(
     manifest: &Manifest,
     folder: &Path,
 ) -> anyhow::Result<PathBuf> {
-    let path = arguments.disk.clone().unwrap_or_else(|| folder.join("disk.raw"));
+    let path = arguments
+        .disk
+        .clone()
+        .unwrap_or_else(|| folder.join("disk.raw"));
     if !path.exists() {
         let partial = path.with_extension("partial");
         copy_sparse(&manifest.disk, &partial)?;
@@ -106,7 +113,8 @@ fn prepare_disk(
         .with_context(|| format!("cannot open {}", path.display()))?;
     let wanted = arguments.disk_size.saturating_mul(GIB);
     if file.metadata()?.len() < wanted {
-        file.set_len(wanted).with_context(|| format!("cannot grow {}", path.display()))?;
+        file.set_len(wanted)
+            .with_context(|| format!("cannot grow {}", path.display()))?;
     }
     Ok(path)
 }
@@ -117,7 +125,11 @@ fn machine(
     disk: PathBuf,
     key: &SshKey,
 ) -> anyhow::Result<Machine> {
-    let boot = if arguments.direct { direct(manifest) } else { firmware(manifest) };
+    let boot = if arguments.direct {
+        direct(manifest)
+    } else {
+        firmware(manifest)
+    };
     let mut machine = Machine::new("keelson", boot);
     let detection =
         Acceleration::detect(arguments.acceleration.as_deref(), Some(&manifest.kernel))?;
@@ -127,7 +139,9 @@ fn machine(
     machine.cpus = arguments.cpus;
     machine.watchdog = Watchdog::Reset;
     machine.network = Network::forwarding([22]);
-    machine.kernel_command_line_extra.clone_from(&arguments.append);
+    machine
+        .kernel_command_line_extra
+        .clone_from(&arguments.append);
     machine.credentials = credentials(arguments, key)?;
     machine.disks = vec![Disk {
         interface: match arguments.interface {

@@ -38,17 +38,19 @@ fn an_update_takes_the_configuration_along_and_a_rollback_leaves_it_behind() {
     let (_folder, layers) = layers();
     boot(&layers, 1);
     fs::write(layers.upper(&hash(1)).join("hosts"), "one").unwrap();
-    fs::write(
-        layers.upper(&hash(1)).join("passwd"),
-        "accounts of version 1",
-    )
-    .unwrap();
+    for name in ["ld.so.cache", "passwd"] {
+        fs::write(layers.upper(&hash(1)).join(name), "of version 1").unwrap();
+    }
     boot(&layers, 2);
     assert_eq!(
         fs::read_to_string(layers.upper(&hash(2)).join("hosts")).unwrap(),
         "one"
     );
-    assert!(!layers.upper(&hash(2)).join("passwd").exists());
+    assert!(!layers.upper(&hash(2)).join("ld.so.cache").exists());
+    assert!(
+        layers.upper(&hash(2)).join("passwd").exists(),
+        "accounts stay"
+    );
     fs::write(layers.upper(&hash(2)).join("hosts"), "two").unwrap();
     boot(&layers, 1);
     assert_eq!(
