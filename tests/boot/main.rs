@@ -7,4 +7,5 @@ mod corruption;
 mod installed;
 mod interfaces;
 mod life_of_a_machine;
+mod soak;
 mod support;
