@@ -1,0 +1,7 @@
+//! The work of each command: gather, print, and the exit code.
+//!
+//! What is gathered and how it is judged stands in the modules of `main.rs`.
+
+pub(crate) mod completions;
+pub(crate) mod health;
+pub(crate) mod status;

@@ -1,0 +1,142 @@
+//! A disk as an updater or an accident leaves it: another version in slot b, an entry's counter, damage.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use disk_format::esp::Esp;
+use disk_format::gpt::{Partition, PartitionTable, SectorSize, partition_type};
+use disk_format::verity::RootHash;
+use disk_format::window::Window;
+use image_build::output::Manifest;
+use uuid::Uuid;
+
+/// A machine's disk while the machine is off.
+pub(crate) struct InstalledDisk {
+    file: File,
+    length_bytes: u64,
+    table: PartitionTable,
+}
+
+impl InstalledDisk {
+    pub(crate) fn open(path: &Path) -> Self {
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .open(path)
+            .expect("the disk opens");
+        let length_bytes = file.metadata().expect("it is a file").len();
+        let table = PartitionTable::read(&mut file, SectorSize::Bytes512).expect("a valid table");
+        Self {
+            file,
+            length_bytes,
+            table,
+        }
+    }
+
+    pub(crate) fn partition(&self, name: &str) -> &Partition {
+        self.table
+            .by_name(name)
+            .unwrap_or_else(|| panic!("no partition {name}"))
+            .1
+    }
+
+    /// Puts a build into slot b in the order an updater keeps: data, tree, partition GUIDs, entry.
+    pub(crate) fn install_in_slot_b(&mut self, manifest: &Manifest) {
+        self.copy_into("root-b", &manifest.root);
+        self.copy_into("root-b-verity", &manifest.verity);
+        let hash: RootHash = manifest.root_hash.parse().expect("a root hash");
+        self.tag(
+            "root-b",
+            partition_type::ROOT_X86_64,
+            hash.data_partition_guid(),
+        );
+        self.tag(
+            "root-b-verity",
+            partition_type::ROOT_X86_64_VERITY,
+            hash.hash_partition_guid(),
+        );
+        self.table
+            .write(&mut self.file, self.length_bytes)
+            .expect("the table is written");
+        let mut uki = File::open(&manifest.uki).expect("the UKI opens");
+        let entry = format!("EFI/Linux/keelson_{}+3.efi", manifest.version);
+        self.change_esp(|esp| esp.write_file(&entry, &mut uki).expect("the ESP has room"));
+    }
+
+    /// Names of the boot entries.
+    pub(crate) fn entries(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        self.change_esp(|esp| names = esp.list("EFI/Linux").expect("the folder exists"));
+        names
+    }
+
+    /// Gives an entry its tries back.
+    pub(crate) fn count_entry(&self, version: &str) {
+        let (from, to) = (
+            format!("keelson_{version}.efi"),
+            format!("keelson_{version}+3.efi"),
+        );
+        self.change_esp(|esp| {
+            esp.rename(&format!("EFI/Linux/{from}"), &format!("EFI/Linux/{to}"))
+                .unwrap_or_else(|e| panic!("{from} was blessed: {e}"));
+        });
+    }
+
+    /// Overwrites the beginning of a partition.
+    pub(crate) fn wipe(&self, name: &str, length_bytes: usize) {
+        let start = self.partition(name).start_bytes;
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(start))
+            .expect("the disk is that long");
+        file.write_all(&vec![0; length_bytes])
+            .expect("the disk can be written");
+    }
+
+    /// Flips one bit of the first place in a partition where `needle` stands.
+    pub(crate) fn flip_bit(&self, name: &str, image: &Path, needle: &[u8]) -> u64 {
+        let contents = std::fs::read(image).expect("the image can be read");
+        let offset = contents
+            .windows(needle.len())
+            .position(|window| window == needle)
+            .expect("the image holds it") as u64;
+        let place = self.partition(name).start_bytes + offset;
+        let mut file = &self.file;
+        let mut byte = [0];
+        file.seek(SeekFrom::Start(place))
+            .expect("the disk is that long");
+        file.read_exact(&mut byte).expect("the disk can be read");
+        assert_eq!(byte[0], needle[0], "partition {name} holds that image");
+        file.seek(SeekFrom::Start(place))
+            .expect("the disk is that long");
+        file.write_all(&[byte[0] ^ 1])
+            .expect("the disk can be written");
+        offset / 4096
+    }
+
+    fn change_esp(&self, change: impl FnOnce(&mut Esp<Window<&File>>)) {
+        let place = self.partition("esp");
+        let window = Window::new(&self.file, place.start_bytes, place.length_bytes)
+            .expect("the ESP is on the disk");
+        let mut esp = Esp::open(window, 0).expect("the ESP is FAT");
+        change(&mut esp);
+        esp.finish().expect("the ESP is written");
+    }
+
+    fn copy_into(&mut self, name: &str, source: &Path) {
+        let place = self.partition(name).clone();
+        let mut source = File::open(source).expect("the image opens");
+        self.file
+            .seek(SeekFrom::Start(place.start_bytes))
+            .expect("the disk is that long");
+        let copied = io::copy(&mut source, &mut self.file).expect("the disk can be written");
+        assert!(copied <= place.length_bytes, "{name} is too small");
+    }
+
+    fn tag(&mut self, name: &str, type_guid: Uuid, guid: Uuid) {
+        let number = self.table.by_name(name).expect("it is there").0;
+        let partition = self.table.partitions.get_mut(&number).expect("it is there");
+        partition.type_guid = type_guid;
+        partition.guid = guid;
+    }
+}

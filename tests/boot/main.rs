@@ -1,0 +1,11 @@
+//! Boots the real image in QEMU, as a user would get it, and looks at what it does.
+//!
+//! The image is the one `tests/run` built; each test has its own copy of the disk. Boots are few and
+//! serve many checks each: one costs some twenty seconds in software emulation.
+
+mod corruption;
+mod installed;
+mod interfaces;
+mod life_of_a_machine;
+mod soak;
+mod support;
