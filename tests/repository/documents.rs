@@ -44,10 +44,12 @@ fn made(page: &str) -> Vec<(usize, &str)> {
     found
 }
 
-/// The targets in a line of shell.
+/// The targets in a line of shell; what is quoted names none.
 fn made_by(code: &str) -> impl Iterator<Item = &str> {
     let code = code.split('#').next().unwrap_or_default();
-    code.split(['&', ';', '|'])
+    code.split('"')
+        .step_by(2)
+        .flat_map(|unquoted| unquoted.split(['&', ';', '|']))
         .filter_map(|command| command.trim().strip_prefix("make "))
         .flat_map(str::split_whitespace)
         .filter(|word| !word.contains('=') && !word.starts_with('-'))
@@ -95,7 +97,7 @@ fn commands_on_pages_exist() {
 fn canary_commands() {
     let makefile = ".PHONY: run\nA := 1\nrun: setup\n\t@a b:c\ntest:\n";
     assert_eq!(targets(makefile), BTreeSet::from(["run", "test"]));
-    let good = "Run `make run ARGS=--ssh`; make sure `make` works.\n```\nmake run && make test # make x\n```\n";
+    let good = "Run `make run ARGS=--ssh`; make sure `make` works.\n```\nmake run && make test # make x\nmake run ARGS=\"--disk a\"\n```\n";
     assert_eq!(check("a.md", good, makefile), []);
     for bad in [
         "Say `make walk`.",

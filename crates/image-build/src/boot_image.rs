@@ -70,5 +70,6 @@ pub fn assemble(tools: &Tools, parts: &Parts<'_>, directory: &Path) -> Result<St
         .map_err(|e| BuildError::format("unified kernel image", e))?;
     write_bytes(&directory.join(UKI), &image)?;
     write_bytes(&directory.join(COMMAND_LINE), parts.command_line.as_bytes())?;
-    Ok(format!("{:.1} MB", image.len() as f64 / 1e6))
+    let tenths = image.len() / 100_000;
+    Ok(format!("{}.{} MB", tenths / 10, tenths % 10))
 }

@@ -251,7 +251,7 @@ fn fetch(
             step: "fetch",
             bytes,
             bytes_in_all,
-        })
+        });
     };
     options
         .packages()
@@ -341,17 +341,16 @@ impl<'a> Build<'a> {
             ))
             .key()
             .short(16);
-        let version = match &self.options.version {
-            Some(version) => version.clone(),
-            None => {
-                let date = self
-                    .lock
-                    .resolved
-                    .get(..10)
-                    .unwrap_or_default()
-                    .replace('-', "");
-                format!("{}~{date}.{}", self.recipe.version, &id[..8])
-            }
+        let version = if let Some(version) = &self.options.version {
+            version.clone()
+        } else {
+            let date = self
+                .lock
+                .resolved
+                .get(..10)
+                .unwrap_or_default()
+                .replace('-', "");
+            format!("{}~{date}.{}", self.recipe.version, &id[..8])
         };
         check_version(&version).map_err(|reason| BuildError::Recipe {
             path: self.options.recipe_path(),

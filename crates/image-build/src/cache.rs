@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -85,6 +86,7 @@ impl Inputs {
     }
 
     /// Adds a value under a name that says what it is.
+    #[must_use]
     pub fn digest(mut self, label: impl Into<String>, digest: Digest) -> Self {
         let label = label.into();
         let earlier = self.digests.insert(label.clone(), digest);
@@ -97,11 +99,13 @@ impl Inputs {
     }
 
     /// Adds a text.
+    #[must_use]
     pub fn text(self, label: impl Into<String>, text: &str) -> Self {
         self.digest(label, Digest::of(text.as_bytes()))
     }
 
     /// Adds many.
+    #[must_use]
     pub fn digests(mut self, more: impl IntoIterator<Item = (String, Digest)>) -> Self {
         for (label, digest) in more {
             self = self.digest(label, digest);
@@ -110,6 +114,7 @@ impl Inputs {
     }
 
     /// Adds an earlier step's result.
+    #[must_use]
     pub fn step(self, finished: &Finished) -> Self {
         self.digest(format!("step {}", finished.step), finished.key)
     }
@@ -118,7 +123,7 @@ impl Inputs {
     pub fn key(&self) -> Digest {
         let mut text = format!("{}\n", self.step);
         for (label, digest) in &self.digests {
-            text += &format!("{digest} {label}\n");
+            let _ = writeln!(text, "{digest} {label}");
         }
         Digest::of(text.as_bytes())
     }
@@ -201,6 +206,10 @@ impl<'a> Cache<'a> {
     }
 
     /// The result of a step: cached, or made by `run` in an empty directory. `run` returns a summary.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "inputs are made for one step, and not used again"
+    )]
     pub fn step(
         &self,
         inputs: Inputs,

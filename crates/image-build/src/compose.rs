@@ -149,12 +149,12 @@ fn refuse_floating_numbers(tree: &Tree) -> Result<()> {
         let contents = content.to_vec()?;
         for line in String::from_utf8_lossy(&contents).lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
-            if let ["u" | "u!" | "g", name, id, ..] = words[..] {
-                if !id.starts_with(|c: char| c.is_ascii_digit()) {
-                    return Err(BuildError::Root(format!(
-                        "{path}: {name} has no fixed number ({id}); give it one in units/usr/lib/sysusers.d and leave that file out"
-                    )));
-                }
+            if let ["u" | "u!" | "g", name, id, ..] = words[..]
+                && !id.starts_with(|c: char| c.is_ascii_digit())
+            {
+                return Err(BuildError::Root(format!(
+                    "{path}: {name} has no fixed number ({id}); give it one in units/usr/lib/sysusers.d and leave that file out"
+                )));
             }
         }
     }

@@ -259,7 +259,7 @@ mod tests {
         let mut file = create(&from).expect("created");
         file.set_len(64 << 20).expect("grown");
         file.seek(SeekFrom::Start(10 << 20)).expect("sought");
-        file.write_all(&[7; 100_000]).expect("written");
+        file.write_all(&vec![7; 100_000]).expect("written");
         copy_sparse(&from, &to).expect("copied");
         assert_eq!(fs::read(&from).expect("read"), fs::read(&to).expect("read"));
         assert!(fs::metadata(&to).expect("there").blocks() * 512 < 4 << 20);
