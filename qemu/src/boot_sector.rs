@@ -89,13 +89,20 @@ impl BootSector {
         ])
     }
 
-    /// Waits until the ACPI power button is pressed.
+    /// Enables the ACPI power button: the machine forgets a press that comes before.
     #[must_use]
-    pub fn wait_for_power_button(self) -> Self {
+    pub fn enable_power_button(self) -> Self {
         self.step(&[
             0xb8, 0x00, 0x01, // mov ax, 0x100 (power button)
             0xba, 0x02, 0x06, // mov dx, 0x602 (PM1 enable)
             0xef, // out dx, ax
+        ])
+    }
+
+    /// Waits until the enabled ACPI power button is pressed, or has been.
+    #[must_use]
+    pub fn wait_for_power_button(self) -> Self {
+        self.step(&[
             0xba, 0x00, 0x06, // mov dx, 0x600 (PM1 status)
             0xed, // idle: in ax, dx
             0xf6, 0xc4, 0x01, // test ah, 1

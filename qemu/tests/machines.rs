@@ -146,7 +146,9 @@ fn kernel_panic_ends_a_wait_at_once() {
 
 #[test]
 fn power_button_ends_a_guest_that_listens() {
-    let guest = BootSector::new().print("up\r\n").wait_for_power_button();
+    // Enabled before it says so: the button is pressed as soon as "up" is seen.
+    let guest = BootSector::new().enable_power_button().print("up\r\n");
+    let guest = guest.wait_for_power_button();
     let fixture = Fixture::new(&guest.print("bye\r\n").power_off());
     let mut running = fixture.start();
     running.console().wait_for("up", SOON).unwrap();
