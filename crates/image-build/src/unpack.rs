@@ -175,12 +175,15 @@ impl Merge {
             "var/spool",
             "var/local",
         ];
+        // Links or folders that systemd's own tmpfiles.d makes, and homes of what is left out.
         let gone = [
+            "var/backups",
             "var/lib/dpkg",
             "var/lib/pam",
-            "var/log/runit",
             "var/lib/vim",
-            "var/backups",
+            "var/lock",
+            "var/log/runit",
+            "var/run",
         ];
         let path = entry.path.as_str();
         if known.contains(&path) || gone.iter().any(|prefix| path.starts_with(prefix)) {
