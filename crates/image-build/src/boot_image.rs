@@ -70,5 +70,5 @@ pub fn assemble(tools: &Tools, parts: &Parts<'_>, directory: &Path) -> Result<St
         .map_err(|e| BuildError::format("unified kernel image", e))?;
     write_bytes(&directory.join(UKI), &image)?;
     write_bytes(&directory.join(COMMAND_LINE), parts.command_line.as_bytes())?;
-    Ok(format!("{:.1} MB", image.len() as f64 / 1e6))
+    Ok(format!("{} KB", image.len() / 1000))
 }

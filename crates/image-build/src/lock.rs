@@ -132,13 +132,12 @@ impl PackagesLock {
                     return outdated(format!("it has no {name} in tree {tree}"));
                 }
             }
-            if tree != TREE_TOOLS {
-                if let Some(extra) = locked
+            if tree != TREE_TOOLS
+                && let Some(extra) = locked
                     .iter()
                     .find(|package| recipe.packages.exclude.contains(&package.name))
-                {
-                    return outdated(format!("it has {}, which is excluded", extra.name));
-                }
+            {
+                return outdated(format!("it has {}, which is excluded", extra.name));
             }
         }
         Ok(())

@@ -16,8 +16,7 @@ pub fn matches_any(patterns: &[String], path: &str) -> bool {
 
 fn components_match(pattern: &[&str], path: &[&str]) -> bool {
     match (pattern.split_first(), path.split_first()) {
-        (None, None) => true,
-        (Some((&"**", [])), Some(_)) => true,
+        (None, None) | (Some((&"**", [])), Some(_)) => true,
         (Some((&"**", rest)), Some((_, deeper))) => {
             components_match(rest, path) || components_match(pattern, deeper)
         }

@@ -3,6 +3,7 @@
 //! No maintainer script runs. What scripts would have derived from packages alone (module indexes, the
 //! linker's cache, the hardware database, the certificate bundle) is made by [`crate::derive`].
 
+use std::fmt::Write as _;
 use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Mutex;
@@ -46,7 +47,7 @@ pub fn unpack(
     let kernel =
         kernel.ok_or_else(|| BuildError::Root("no package brought a kernel".to_owned()))?;
     crate::error::write_bytes(&directory.join(KERNEL), &kernel)?;
-    derive::add_all(&mut tree, tools)?;
+    derive::add_all(&mut tree, tools, directory)?;
     let path = directory.join(PACKAGES_TAR);
     tar_tree::write(&tree, BufWriter::with_capacity(1 << 20, create(&path)?), 0)
         .map_err(|e| BuildError::io("write", &path, e))?;
@@ -189,7 +190,8 @@ impl Merge {
         if known.contains(&path) || gone.iter().any(|prefix| path.starts_with(prefix)) {
             return;
         }
-        self.var += &format!("d /{path} {:04o} {} {}\n", entry.mode, entry.uid, entry.gid);
+        let (mode, uid, gid) = (entry.mode, entry.uid, entry.gid);
+        let _ = writeln!(self.var, "d /{path} {mode:04o} {uid} {gid}");
         self.tree.insert(
             VAR_TMPFILES,
             Node::file(0o644, self.var.clone().into_bytes()),

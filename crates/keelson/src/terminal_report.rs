@@ -2,6 +2,7 @@
 //! that moves while bytes come in.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -123,7 +124,7 @@ fn explanation(step: &str, reasons: Option<&[String]>) -> String {
     };
     let mut shown = reasons[..reasons.len().min(REASONS_SHOWN)].join(", ");
     if reasons.len() > REASONS_SHOWN {
-        shown += &format!(" and {} more", reasons.len() - REASONS_SHOWN);
+        let _ = write!(shown, " and {} more", reasons.len() - REASONS_SHOWN);
     }
     format!("{step:<10} rebuild: {shown}")
 }
