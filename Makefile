@@ -35,10 +35,11 @@ soak: setup
 bench: $(KEELSON)
 	@tests/run bench
 
-# Reads only.
+# Reads only: formatting, lints, the repository's rules.
 check: setup
 	@cargo fmt --all --check
 	@cargo clippy --release --workspace --all-targets --quiet -- --deny warnings
+	@cargo test --release --workspace --quiet --test repository
 
 # Rewrites what `check` complains of, where a tool can.
 fix:

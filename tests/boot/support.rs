@@ -118,7 +118,7 @@ impl Bench {
         machine.watchdog = Watchdog::Reset;
         machine.disks = vec![Disk::new(&self.disk)];
         machine.logs = LogPolicy::KeepOnFailure(work_folder().join("logs"));
-        machine.kernel_command_line_extra = "keelson.soak=1".to_owned();
+        machine.kernel_command_line_extra = String::from("keelson.soak=1");
         machine.credentials = vec![
             ("agetty.autologin".to_owned(), b"root".to_vec()),
             ("login.noauth".to_owned(), b"yes".to_vec()),
