@@ -18,10 +18,7 @@ fn main() -> ExitCode {
         Command::Lock(arguments) => commands::lock::run(&arguments),
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
-        Command::Completions { shell } => {
-            commands::completions::run(shell);
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Completions { shell } => commands::completions::run(shell),
     };
     match result {
         Ok(code) => code,
