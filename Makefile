@@ -12,7 +12,7 @@ setup:
 	@.ci/setup
 
 $(KEELSON): setup
-	@cargo build --release --quiet --package keelson
+	@cargo build --release --quiet --workspace --bin keelson
 .PHONY: $(KEELSON)
 
 # Build the image and boot it in QEMU, with its console in this terminal.

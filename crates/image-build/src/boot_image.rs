@@ -70,6 +70,5 @@ pub fn assemble(tools: &Tools, parts: &Parts<'_>, directory: &Path) -> Result<St
         .map_err(|e| BuildError::format("unified kernel image", e))?;
     write_bytes(&directory.join(UKI), &image)?;
     write_bytes(&directory.join(COMMAND_LINE), parts.command_line.as_bytes())?;
-    let tenths = image.len() / 100_000;
-    Ok(format!("{}.{} MB", tenths / 10, tenths % 10))
+    Ok(format!("{} KB", image.len() / 1000))
 }

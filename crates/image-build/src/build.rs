@@ -1,30 +1,35 @@
 //! A build: the named steps in order, each cached by a hash of its inputs.
+//!
+//! What happens before anything is known of the packages stands in `build/sources.rs`, the inputs of every
+//! later step in `build/steps.rs`, and a step's work in the module of its name.
+
+mod sources;
+mod steps;
 
 use std::path::PathBuf;
+use std::thread::{Scope, ScopedJoinHandle};
 
 use disk_format::gpt::SectorSize;
 
-use crate::boot_image::{self, COMMAND_LINE, Parts, UKI};
-use crate::cache::{Cache, Event, Finished, Inputs, Mode, Report};
-use crate::commit::{self, COMMIT};
-use crate::compose::{self, Identity, ROOT_TAR};
+use crate::boot_image::{COMMAND_LINE, UKI};
+use crate::cache::{Cache, Finished, Inputs, Mode, Report};
+use crate::commit::COMMIT;
+use crate::compose::Identity;
 use crate::digest::Digest;
-use crate::disk_image::{self, DISK, DiskParts};
+use crate::disk_image::DISK;
 use crate::error::{BuildError, Result, read_text};
-use crate::fetch::{Fetched, PackageCache};
-use crate::initramfs::{self, INITRAMFS, MODULE_LIST, ModuleList};
-use crate::lock::{LockedPackage, PackagesLock, TREE_ROOT, TREE_TOOLS, kernel_tree};
-use crate::mirror::Mirrors;
+use crate::fetch::PackageCache;
+use crate::initramfs::INITRAMFS;
+use crate::lock::{PackagesLock, TREE_ROOT, kernel_tree};
 use crate::output::{BuiltImage, Manifest, Output};
-use crate::programs::{self, Programs, Source};
+use crate::programs::{Programs, Source};
 use crate::recipe::{Recipe, check_version};
-use crate::renew;
-use crate::root_image::{self, ROOT_HASH, ROOT_IMAGE, VERITY_TREE, derived_uuid};
+use crate::root_image::{ROOT_HASH, ROOT_IMAGE, VERITY_TREE};
 use crate::staging::import_checkout;
-use crate::tar_tree;
-use crate::tools::{self, Tools};
+use crate::tools::Tools;
 use crate::tree::{NodeKind, Tree};
-use crate::unpack::{self, KERNEL, PACKAGES_TAR};
+use crate::unpack::KERNEL;
+use sources::{fetch_step, programs_step, resolve_step};
 
 /// What to build, from what, and where to.
 #[derive(Debug, Clone)]
@@ -91,26 +96,60 @@ fn run_steps(options: &BuildOptions, cache: &Cache<'_>) -> Result<Steps> {
     let build = Build::new(options, recipe, lock, ours)?;
     let tools = build.tools_step(cache)?;
     let unpacked = build.unpack_step(cache, &tools)?;
-    let composed = build.compose_step(cache, &tools, &unpacked)?;
-    let commit = build.commit_step(cache, &composed)?;
-    let root = build.erofs_step(cache, &tools, &composed)?;
-    let verity = build.verity_step(cache, &root)?;
-    let initramfs = build.initramfs_step(cache, &unpacked)?;
-    let uki = build.uki_step(cache, &tools, &unpacked, &composed, &verity, &initramfs)?;
-    let disk = build.disk_step(cache, &tools, &root, &verity, &uki)?;
-    let output = Output::new(options, &build.identity);
-    Ok(Steps {
-        identity: build.identity,
-        output,
-        tools,
-        unpacked,
-        commit,
-        root,
-        verity,
-        initramfs,
-        uki,
-        disk,
+    // Both are slow and needed late: they run beside the steps between.
+    std::thread::scope(|scope| {
+        let initramfs = Aside::run(scope, cache, || build.initramfs_step(cache, &unpacked));
+        let composed = build.compose_step(cache, &tools, &unpacked)?;
+        let commit = {
+            let composed = composed.clone();
+            let build = &build;
+            Aside::run(scope, cache, move || build.commit_step(cache, &composed))
+        };
+        let root = build.erofs_step(cache, &tools, &composed)?;
+        let verity = build.verity_step(cache, &root)?;
+        let initramfs = initramfs.join()?;
+        let uki = build.uki_step(cache, &tools, &unpacked, &composed, &verity, &initramfs)?;
+        let disk = build.disk_step(cache, &tools, &root, &verity, &uki)?;
+        Ok(Steps {
+            identity: build.identity.clone(),
+            output: Output::new(options, &build.identity),
+            tools,
+            unpacked: unpacked.clone(),
+            commit: commit.join()?,
+            root,
+            verity,
+            initramfs,
+            uki,
+            disk,
+        })
     })
+}
+
+/// A step beside the others; while explaining, steps take their turn, so that their order is always the same.
+enum Aside<'scope, T> {
+    Done(Result<T>),
+    Running(ScopedJoinHandle<'scope, Result<T>>),
+}
+
+impl<'scope, T: Send + 'scope> Aside<'scope, T> {
+    fn run(
+        scope: &'scope Scope<'scope, '_>,
+        cache: &Cache<'_>,
+        work: impl FnOnce() -> Result<T> + Send + 'scope,
+    ) -> Self {
+        if cache.explains() {
+            Self::Done(work())
+        } else {
+            Self::Running(scope.spawn(work))
+        }
+    }
+
+    fn join(self) -> Result<T> {
+        match self {
+            Self::Done(result) => result,
+            Self::Running(thread) => thread.join().expect("no step panics"),
+        }
+    }
 }
 
 /// Every step's result, on the way to the output.
@@ -145,141 +184,6 @@ impl Steps {
             firmware_code: self.tools.file("usr/share/OVMF/OVMF_CODE_4M.fd"),
             firmware_variables: self.tools.file("usr/share/OVMF/OVMF_VARS_4M.fd"),
         })
-    }
-}
-
-/// Cargo runs at every build and knows what is stale; explaining uses what stands.
-fn programs_step(options: &BuildOptions, recipe: &Recipe, cache: &Cache<'_>) -> Result<Programs> {
-    let step = "programs";
-    if let (true, Source::Workspace(_)) = (cache.explains(), &options.programs) {
-        cache.report(Event::Notice {
-            text: "programs are taken as cargo last built them",
-        });
-        return programs::collect(recipe, &options.programs);
-    }
-    let begun = std::time::Instant::now();
-    cache.report(Event::Started { step });
-    let programs = programs::programs(recipe, &options.programs)?;
-    let summary = format!("{} and init", recipe.program.len());
-    cache.report(Event::Finished {
-        step,
-        took: Some(begun.elapsed()),
-        summary: &summary,
-    });
-    Ok(programs)
-}
-
-fn resolve_step(
-    options: &BuildOptions,
-    recipe: &Recipe,
-    cache: &Cache<'_>,
-) -> Result<PackagesLock> {
-    let path = options.lock_path();
-    let lock = PackagesLock::load(&path)?;
-    lock.check_against(recipe, &path)?;
-    let summary = format!("{} packages, locked {}", lock.packages.len(), lock.resolved);
-    if !cache.explains() {
-        cache.report(Event::Finished {
-            step: "resolve",
-            took: None,
-            summary: &summary,
-        });
-    }
-    Ok(lock)
-}
-
-fn wanted<'a>(lock: &'a PackagesLock, product: &str) -> Vec<&'a LockedPackage> {
-    let mut packages = lock.tree(TREE_ROOT);
-    packages.extend(lock.tree(&kernel_tree(product)));
-    packages.extend(lock.tree(TREE_TOOLS));
-    packages
-}
-
-/// Fetches what is missing; where packages vanished and that was asked for, renews just those.
-fn fetch_step(
-    options: &BuildOptions,
-    recipe: &Recipe,
-    lock: PackagesLock,
-    cache: &Cache<'_>,
-) -> Result<PackagesLock> {
-    let step = "fetch";
-    let packages = options.packages();
-    let missing = packages.missing(&wanted(&lock, &options.product)).len();
-    if cache.explains() {
-        let reasons = (missing > 0).then(|| vec![format!("{missing} packages are not here yet")]);
-        cache.report(Event::Explained { step, reasons });
-        return Ok(lock);
-    }
-    if missing == 0 {
-        cache.report(Event::Finished {
-            step,
-            took: None,
-            summary: "everything is here",
-        });
-        return Ok(lock);
-    }
-    let begun = std::time::Instant::now();
-    cache.report(Event::Started { step });
-    let mirrors = Mirrors::find(
-        options.mirror.as_deref(),
-        options.security_mirror.as_deref(),
-    )?;
-    let fetched = fetch(options, &lock, &mirrors, cache)?;
-    let (lock, fetched) = if fetched.vanished.is_empty() {
-        (lock, fetched)
-    } else {
-        renew_vanished(options, recipe, &lock, &fetched.vanished, &mirrors, cache)?
-    };
-    let summary = format!("{} packages, {} MB", missing, fetched.bytes / 1_000_000);
-    cache.report(Event::Finished {
-        step,
-        took: Some(begun.elapsed()),
-        summary: &summary,
-    });
-    Ok(lock)
-}
-
-fn fetch(
-    options: &BuildOptions,
-    lock: &PackagesLock,
-    mirrors: &Mirrors,
-    cache: &Cache<'_>,
-) -> Result<Fetched> {
-    let report = cache.reporter();
-    let progress = |bytes, bytes_in_all| {
-        report(Event::Progress {
-            step: "fetch",
-            bytes,
-            bytes_in_all,
-        });
-    };
-    options
-        .packages()
-        .fetch(&wanted(lock, &options.product), mirrors, &progress)
-}
-
-fn renew_vanished(
-    options: &BuildOptions,
-    recipe: &Recipe,
-    lock: &PackagesLock,
-    vanished: &[LockedPackage],
-    mirrors: &Mirrors,
-    cache: &Cache<'_>,
-) -> Result<(PackagesLock, Fetched)> {
-    let gone = |package: &LockedPackage| BuildError::PackageVanished {
-        package: package.name.clone(),
-        version: package.version.clone(),
-        url: mirrors.url(package),
-        status: 404,
-    };
-    if !options.renew_vanished {
-        return Err(gone(&vanished[0]));
-    }
-    let renewed = renew::renew(options, recipe, lock, vanished, mirrors, cache)?;
-    let fetched = fetch(options, &renewed, mirrors, cache)?;
-    match fetched.vanished.first() {
-        Some(package) => Err(gone(package)),
-        None => Ok((renewed, fetched)),
     }
 }
 
@@ -376,202 +280,6 @@ impl<'a> Build<'a> {
             .digests(tree_digests("units", units)?)
             .digests(tree_digests("image/files", files)?)
             .digests(tree_digests("program", &self.ours.tree)?))
-    }
-
-    fn tools_step(&self, cache: &Cache<'_>) -> Result<Tools> {
-        let packages = self.lock.tree(TREE_TOOLS);
-        let inputs = Inputs::of("tools").digests(packages_digests(&self.lock, TREE_TOOLS));
-        let finished = cache.step(inputs, |directory| {
-            tools::unpack(&self.options.packages(), &packages, directory)?;
-            Ok(format!("{} packages", packages.len()))
-        })?;
-        Ok(Tools::at(finished.directory))
-    }
-
-    fn unpack_step(&self, cache: &Cache<'_>, tools: &Tools) -> Result<Finished> {
-        let kernel = kernel_tree(&self.options.product);
-        let mut packages = self.lock.tree(TREE_ROOT);
-        packages.extend(self.lock.tree(&kernel));
-        let files = format!("{:?}", self.recipe.files);
-        let inputs = Inputs::of("unpack")
-            .text("[files] of the recipe", &files)
-            .digests(packages_digests(&self.lock, TREE_ROOT))
-            .digests(packages_digests(&self.lock, &kernel))
-            .digests(packages_digests(&self.lock, TREE_TOOLS));
-        cache.step(inputs, |directory| {
-            unpack::unpack(
-                &self.recipe,
-                &packages,
-                &self.options.packages(),
-                tools,
-                directory,
-            )
-        })
-    }
-
-    fn compose_step(
-        &self,
-        cache: &Cache<'_>,
-        tools: &Tools,
-        unpacked: &Finished,
-    ) -> Result<Finished> {
-        let inputs = self
-            .root_inputs(Inputs::of("compose").step(unpacked))?
-            .text("the version", &self.identity.version)
-            .text("the build id", &self.identity.build_id);
-        let [units, files] = self.overlays.clone();
-        let overlays = [units, files, self.ours.tree.clone()];
-        cache.step(inputs, |directory| {
-            compose::compose(
-                &self.recipe,
-                &self.identity,
-                &unpacked.file(PACKAGES_TAR),
-                &overlays,
-                tools,
-                self.timestamp_seconds,
-                directory,
-            )
-        })
-    }
-
-    fn commit_step(&self, cache: &Cache<'_>, composed: &Finished) -> Result<Finished> {
-        let branch = format!("{}/{}", self.recipe.name, self.options.product);
-        let repository = self.options.cache.join("ostree");
-        let inputs = Inputs::of("commit")
-            .step(composed)
-            .text("the branch", &branch);
-        cache.step(inputs, |directory| {
-            commit::commit(
-                &repository,
-                &composed.file(ROOT_TAR),
-                &branch,
-                &self.identity.version,
-                self.timestamp_seconds,
-                directory,
-            )
-        })
-    }
-
-    fn erofs_step(
-        &self,
-        cache: &Cache<'_>,
-        tools: &Tools,
-        composed: &Finished,
-    ) -> Result<Finished> {
-        let uuid = derived_uuid("root", &composed.key);
-        cache.step(Inputs::of("erofs").step(composed), |directory| {
-            let limit = self.recipe.disk.root_bytes;
-            let tar = composed.file(ROOT_TAR);
-            root_image::erofs(tools, &tar, uuid, self.timestamp_seconds, limit, directory)
-        })
-    }
-
-    fn verity_step(&self, cache: &Cache<'_>, root: &Finished) -> Result<Finished> {
-        let uuid = derived_uuid("verity", &root.key);
-        let inputs = Inputs::of("verity")
-            .step(root)
-            .text("the salt", &self.recipe.verity_salt);
-        cache.step(inputs, |directory| {
-            let salt = self.recipe.verity_salt_bytes();
-            root_image::hash_tree(&root.file(ROOT_IMAGE), &salt, uuid, directory)
-        })
-    }
-
-    fn initramfs_step(&self, cache: &Cache<'_>, unpacked: &Finished) -> Result<Finished> {
-        let list = self.options.checkout.join("initramfs").join(MODULE_LIST);
-        let inputs = Inputs::of("initramfs")
-            .step(unpacked)
-            .digest("initramfs/modules.toml", Digest::of_file(&list)?)
-            .digest("init", Digest::of(&self.ours.init))
-            .text("the product", &self.options.product)
-            .text("the time stamp", &self.timestamp_seconds.to_string());
-        cache.step(inputs, |directory| {
-            let list = ModuleList::load(&list)?;
-            let root = tar_tree::open_tree(&unpacked.file(PACKAGES_TAR))?;
-            let product = &self.options.product;
-            initramfs::initramfs(
-                product,
-                &self.ours.init,
-                &list,
-                &root,
-                self.timestamp_seconds,
-                directory,
-            )
-        })
-    }
-
-    fn uki_step(
-        &self,
-        cache: &Cache<'_>,
-        tools: &Tools,
-        unpacked: &Finished,
-        composed: &Finished,
-        verity: &Finished,
-        initramfs: &Finished,
-    ) -> Result<Finished> {
-        let product = self.recipe.product(&self.options.product)?;
-        let words = [
-            &self.recipe.kernel.command_line[..],
-            &product.command_line[..],
-        ]
-        .concat();
-        let inputs = Inputs::of("uki")
-            .step(unpacked)
-            .step(verity)
-            .step(initramfs)
-            .text("the command line", &words.join(" "))
-            .text("the version", &self.identity.version);
-        cache.step(inputs, |directory| {
-            let root_hash = root_image::read_root_hash(&verity.file(ROOT_HASH))?;
-            let version = &self.identity.version;
-            let tree = tar_tree::open_tree(&composed.file(ROOT_TAR))?;
-            let os_release = tree
-                .file("usr/lib/os-release")
-                .expect("compose wrote it")
-                .to_vec()?;
-            let parts = Parts {
-                kernel: &unpacked.file(KERNEL),
-                initramfs: &initramfs.file(INITRAMFS),
-                os_release: &os_release,
-                command_line: &boot_image::command_line(&self.recipe, product, &root_hash, version),
-                kernel_release: &crate::derive::kernel_release(&tree)?,
-            };
-            boot_image::assemble(tools, &parts, directory)
-        })
-    }
-
-    fn disk_step(
-        &self,
-        cache: &Cache<'_>,
-        tools: &Tools,
-        root: &Finished,
-        verity: &Finished,
-        uki: &Finished,
-    ) -> Result<Finished> {
-        let sizes = format!("{:?}", self.recipe.disk);
-        let sector_bytes = self.options.sector_size.bytes().to_string();
-        let inputs = Inputs::of("disk")
-            .step(root)
-            .step(verity)
-            .step(uki)
-            .text("[disk] of the recipe", &sizes)
-            .text("the sector size", &sector_bytes)
-            .digests(packages_digests(&self.lock, TREE_TOOLS));
-        let key = uki.key;
-        cache.step(inputs, |directory| {
-            let parts = DiskParts {
-                sizes: &self.recipe.disk,
-                version: &self.identity.version,
-                root_hash: &root_image::read_root_hash(&verity.file(ROOT_HASH))?,
-                root: &root.file(ROOT_IMAGE),
-                verity: &verity.file(VERITY_TREE),
-                uki: &uki.file(UKI),
-                key,
-                timestamp_seconds: self.timestamp_seconds,
-                sector_size: self.options.sector_size,
-            };
-            disk_image::disk(tools, &parts, directory)
-        })
     }
 }
 

@@ -4,7 +4,7 @@
 //! `.partial` directory that the next build removes. The cache knows nothing of what steps do.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -73,6 +73,8 @@ pub enum Mode {
 pub struct Inputs {
     step: &'static str,
     digests: BTreeMap<String, Digest>,
+    /// Labels of values that follow from others: as reasons they say nothing beside those.
+    derived: BTreeSet<String>,
 }
 
 impl Inputs {
@@ -81,6 +83,7 @@ impl Inputs {
         let inputs = Self {
             step,
             digests: BTreeMap::new(),
+            derived: BTreeSet::new(),
         };
         inputs.text("the builder", env!("KEELSON_BUILDER_REVISION"))
     }
@@ -102,6 +105,14 @@ impl Inputs {
     #[must_use]
     pub fn text(self, label: impl Into<String>, text: &str) -> Self {
         self.digest(label, Digest::of(text.as_bytes()))
+    }
+
+    /// Adds a text that follows from other inputs, which explain a rebuild better.
+    #[must_use]
+    pub fn derived_text(mut self, label: impl Into<String>, text: &str) -> Self {
+        let label = label.into();
+        self.derived.insert(label.clone());
+        self.text(label, text)
     }
 
     /// Adds many.
@@ -206,13 +217,9 @@ impl<'a> Cache<'a> {
     }
 
     /// The result of a step: cached, or made by `run` in an empty directory. `run` returns a summary.
-    #[allow(
-        clippy::needless_pass_by_value,
-        reason = "inputs are made for one step, and not used again"
-    )]
     pub fn step(
         &self,
-        inputs: Inputs,
+        inputs: &Inputs,
         run: impl FnOnce(&Path) -> Result<String>,
     ) -> Result<Finished> {
         let home = self.directory.join(inputs.step);
@@ -226,7 +233,7 @@ impl<'a> Cache<'a> {
         let record = read_record(&finished.directory);
         match (self.mode, record) {
             (Mode::Explain, record) => {
-                let reasons = record.is_none().then(|| reasons(&home, &inputs));
+                let reasons = record.is_none().then(|| reasons(&home, inputs));
                 self.report(Event::Explained {
                     step: inputs.step,
                     reasons,
@@ -241,7 +248,7 @@ impl<'a> Cache<'a> {
                     summary,
                 });
             }
-            (Mode::Build, None) => self.run(&inputs, &home, &finished, run)?,
+            (Mode::Build, None) => self.run(inputs, &home, &finished, run)?,
         }
         Ok(finished)
     }
@@ -259,7 +266,10 @@ impl<'a> Cache<'a> {
         let partial = home.join(".partial");
         make_directory(&partial)?;
         let begun = Instant::now();
-        let summary = run(&partial)?;
+        let summary = run(&partial).map_err(|error| BuildError::Step {
+            step: inputs.step,
+            source: Box::new(error),
+        })?;
         let digests = inputs
             .digests
             .iter()
@@ -311,11 +321,16 @@ fn reasons(home: &Path, inputs: &Inputs) -> Vec<String> {
     let Some(record) = latest.and_then(|key| read_record(&home.join(key.trim()))) else {
         return vec!["it was never made here".to_owned()];
     };
-    let mut reasons = Vec::new();
+    let (mut reasons, mut derived) = (Vec::new(), Vec::new());
     for (label, digest) in &inputs.digests {
+        let list = if inputs.derived.contains(label) {
+            &mut derived
+        } else {
+            &mut reasons
+        };
         match record.inputs.get(label) {
-            None => reasons.push(format!("{label} is new")),
-            Some(old) if *old != digest.to_string() => reasons.push(format!("{label} changed")),
+            None => list.push(format!("{label} is new")),
+            Some(old) if *old != digest.to_string() => list.push(format!("{label} changed")),
             Some(_) => {}
         }
     }
@@ -326,7 +341,7 @@ fn reasons(home: &Path, inputs: &Inputs) -> Vec<String> {
     {
         reasons.push(format!("{label} is gone"));
     }
-    reasons
+    if reasons.is_empty() { derived } else { reasons }
 }
 
 fn remove_partial(home: &Path) -> Result<()> {

@@ -1,7 +1,7 @@
-//! Step `commit`: the root as a commit of an OSTree repository.
+//! Step `commit`: the root as a commit of an `OSTree` repository.
 //!
 //! Its checksum names the tree's contents independently of any file system format, and registries and
-//! scanners can be fed from the repository. Only the builder has it; the device needs no OSTree.
+//! scanners can be fed from the repository. Only the builder has it; the device needs no `OSTree`.
 
 use ostree_ext::ostree::glib::prelude::Cast as _;
 use ostree_ext::ostree::{self, gio, glib};
@@ -25,7 +25,7 @@ pub fn commit(
 ) -> Result<String> {
     make_directory(repository)?;
     let checksum = commit_tar(repository, tar, branch, version, timestamp_seconds)
-        .map_err(|e| BuildError::format(WHAT, e))?;
+        .map_err(|e| BuildError::writing(WHAT, repository, e))?;
     write_bytes(&directory.join(COMMIT), checksum.as_bytes())?;
     Ok(format!("{}, branch {branch}", &checksum[..12]))
 }
@@ -42,6 +42,7 @@ fn commit_tar(
     // bare-user keeps owners and capabilities as attributes of its own, so no root is needed.
     repo.create(ostree::RepoMode::BareUser, cancellable)?;
     repo.open(cancellable)?;
+    use_the_whole_disk(&repo)?;
     // A cache: what a power cut loses is made again.
     repo.set_disable_fsync(true);
     repo.prepare_transaction(cancellable)?;
@@ -53,6 +54,21 @@ fn commit_tar(
     repo.commit_transaction(cancellable)?;
     repo.prune(ostree::RepoPruneFlags::REFS_ONLY, 0, cancellable)?;
     result
+}
+
+/// By default `OSTree` stops while some of the disk is still free, in words that say nothing of a full disk.
+fn use_the_whole_disk(repo: &ostree::Repo) -> std::result::Result<(), glib::Error> {
+    let (group, key) = ("core", "min-free-space-percent");
+    let configuration = repo.copy_config();
+    if configuration
+        .string(group, key)
+        .is_ok_and(|value| value == "0")
+    {
+        return Ok(());
+    }
+    configuration.set_string(group, key, "0");
+    repo.write_config(&configuration)?;
+    repo.reload_config(gio::Cancellable::NONE)
 }
 
 fn write_commit(

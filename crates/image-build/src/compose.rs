@@ -47,8 +47,8 @@ pub fn compose(
         }
     }
     add_os_release(&mut tree, recipe, identity);
-    add_users(&mut tree, tools)?;
-    enable_units(&mut tree, tools)?;
+    add_users(&mut tree, tools, directory)?;
+    enable_units(&mut tree, tools, directory)?;
     check(recipe, &tree)?;
     let path = directory.join(ROOT_TAR);
     let target = BufWriter::with_capacity(1 << 20, create(&path)?);
@@ -95,16 +95,14 @@ fn add_os_release(tree: &mut Tree, recipe: &Recipe, identity: &Identity) {
 
 /// Users and groups as sysusers.d defines them. Every number is fixed there: a number that moved between
 /// two releases would hand one user's files in state to another.
-fn add_users(tree: &mut Tree, tools: &Tools) -> Result<()> {
-    let staging = Staging::new()?;
+fn add_users(tree: &mut Tree, tools: &Tools, scratch: &Path) -> Result<()> {
+    let staging = Staging::new(scratch)?;
     staging.export(tree, |path| path.starts_with("usr/lib/sysusers.d"))?;
     refuse_floating_numbers(tree)?;
     crate::error::make_directory(&staging.path().join("etc"))?;
     let mut command = tools.command("usr/bin/systemd-sysusers");
-    run(
-        "systemd-sysusers",
-        command.arg(format!("--root={}", staging.path().display())),
-    )?;
+    command.arg(format!("--root={}", staging.path().display()));
+    run("systemd-sysusers", &mut command, staging.path())?;
     for (name, mode, gid) in [
         ("passwd", 0o644, 0),
         ("group", 0o644, 0),
@@ -162,8 +160,8 @@ fn refuse_floating_numbers(tree: &Tree) -> Result<()> {
 }
 
 /// Links of enabled units, as the presets say; whatever no preset names is disabled.
-fn enable_units(tree: &mut Tree, tools: &Tools) -> Result<()> {
-    let staging = Staging::new()?;
+fn enable_units(tree: &mut Tree, tools: &Tools, scratch: &Path) -> Result<()> {
+    let staging = Staging::new(scratch)?;
     let wanted = |path: &str| {
         path.starts_with("usr/lib/systemd/system/")
             || path.starts_with("usr/lib/systemd/system-preset/")
@@ -174,14 +172,14 @@ fn enable_units(tree: &mut Tree, tools: &Tools) -> Result<()> {
     command
         .arg(format!("--root={}", staging.path().display()))
         .args(["preset-all", "--quiet"]);
-    run("systemctl preset-all", &mut command)?;
+    run("systemctl preset-all", &mut command, staging.path())?;
     for (path, node) in staging.import("etc/systemd/system")?.iter() {
         tree.insert(path, node.clone());
     }
     Ok(())
 }
 
-/// The promises of the recipe, and links that lead nowhere.
+/// The promises of the recipe.
 fn check(recipe: &Recipe, tree: &Tree) -> Result<()> {
     for (path, _) in tree.iter() {
         if let Some(pattern) = recipe

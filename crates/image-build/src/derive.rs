@@ -1,22 +1,24 @@
 //! What maintainer scripts would derive from packages alone: module indexes, the linker's cache, the
 //! hardware database and the certificate bundle.
 
+use std::path::Path;
+
 use crate::error::{BuildError, Result};
 use crate::staging::Staging;
 use crate::tools::{Tools, run};
 use crate::tree::{Node, NodeKind, Tree};
 
-/// Where OpenSSL, GnuTLS and rustls look for the bundle on Debian.
+/// Where OpenSSL, `GnuTLS` and rustls look for the bundle on Debian.
 const CERTIFICATE_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
 const CERTIFICATES: &str = "usr/share/ca-certificates/mozilla";
 const MODULES: &str = "usr/lib/modules";
 const HARDWARE_RULES: &str = "usr/lib/udev/hwdb.d";
 
-/// Adds all of it to the tree.
-pub fn add_all(tree: &mut Tree, tools: &Tools) -> Result<()> {
-    add_module_indexes(tree, tools)?;
-    add_linker_cache(tree, tools)?;
-    add_hardware_database(tree, tools)?;
+/// Adds all of it to the tree; `scratch` is a directory for the tools to work in.
+pub fn add_all(tree: &mut Tree, tools: &Tools, scratch: &Path) -> Result<()> {
+    add_module_indexes(tree, tools, scratch)?;
+    add_linker_cache(tree, tools, scratch)?;
+    add_hardware_database(tree, tools, scratch)?;
     add_certificate_bundle(tree)
 }
 
@@ -38,19 +40,14 @@ pub fn kernel_release(tree: &Tree) -> Result<String> {
     }
 }
 
-fn add_module_indexes(tree: &mut Tree, tools: &Tools) -> Result<()> {
+fn add_module_indexes(tree: &mut Tree, tools: &Tools, scratch: &Path) -> Result<()> {
     let release = kernel_release(tree)?;
-    let staging = Staging::new()?;
+    let staging = Staging::new(scratch)?;
     staging.export(tree, |path| path.starts_with("usr/lib/modules/"))?;
     // kmod is one program for depmod, insmod, modprobe and others, told apart by the name it is called by.
     let mut command = tools.command("usr/sbin/depmod");
-    run(
-        "depmod",
-        command
-            .arg("-b")
-            .arg(staging.path().join("usr"))
-            .arg(&release),
-    )?;
+    command.arg("-b").arg(staging.path().join("usr"));
+    run("depmod", command.arg(&release), staging.path())?;
     let folder = format!("{MODULES}/{release}");
     for (path, node) in staging.import(&folder)?.iter() {
         let name = path.rsplit('/').next().unwrap_or(path);
@@ -62,8 +59,8 @@ fn add_module_indexes(tree: &mut Tree, tools: &Tools) -> Result<()> {
     Ok(())
 }
 
-fn add_linker_cache(tree: &mut Tree, tools: &Tools) -> Result<()> {
-    let staging = Staging::new()?;
+fn add_linker_cache(tree: &mut Tree, tools: &Tools, scratch: &Path) -> Result<()> {
+    let staging = Staging::new(scratch)?;
     let is_wanted = |path: &str| {
         path.starts_with("etc/ld.so.conf")
             || (path.starts_with("usr/lib") && path.contains(".so"))
@@ -72,7 +69,8 @@ fn add_linker_cache(tree: &mut Tree, tools: &Tools) -> Result<()> {
     staging.export(tree, is_wanted)?;
     // A static program: it needs no ld.so. It may leave its auxiliary cache below var, which stays behind.
     let mut command = std::process::Command::new(tools.file("usr/sbin/ldconfig"));
-    run("ldconfig", command.arg("-X").arg("-r").arg(staging.path()))?;
+    command.arg("-X").arg("-r").arg(staging.path());
+    run("ldconfig", &mut command, staging.path())?;
     tree.insert(
         "etc/ld.so.cache",
         Node::file(0o644, staging.read("etc/ld.so.cache")?),
@@ -81,16 +79,14 @@ fn add_linker_cache(tree: &mut Tree, tools: &Tools) -> Result<()> {
 }
 
 /// Compiles the rules and leaves out their sources, which are larger and read by nothing.
-fn add_hardware_database(tree: &mut Tree, tools: &Tools) -> Result<()> {
-    let staging = Staging::new()?;
+fn add_hardware_database(tree: &mut Tree, tools: &Tools, scratch: &Path) -> Result<()> {
+    let staging = Staging::new(scratch)?;
     staging.export(tree, |path| path.starts_with(HARDWARE_RULES))?;
     let mut command = tools.command("usr/bin/systemd-hwdb");
-    run(
-        "systemd-hwdb",
-        command
-            .args(["update", "--usr", "--root"])
-            .arg(staging.path()),
-    )?;
+    command
+        .args(["update", "--usr", "--root"])
+        .arg(staging.path());
+    run("systemd-hwdb", &mut command, staging.path())?;
     tree.retain(|path, _| !path.starts_with(HARDWARE_RULES));
     tree.insert(
         "usr/lib/udev/hwdb.bin",

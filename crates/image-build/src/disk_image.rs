@@ -142,8 +142,8 @@ pub fn disk(tools: &Tools, parts: &DiskParts<'_>, directory: &Path) -> Result<St
         .map_err(|e| BuildError::io("grow", &path, e))?;
     table
         .write(&mut file, length)
-        .map_err(|e| BuildError::format("partition table", e))?;
-    write_esp(&file, &table, tools, parts)?;
+        .map_err(|e| BuildError::writing("partition table", &path, e))?;
+    write_esp(&file, &path, &table, tools, parts)?;
     copy_into(&file, &path, partition(&table, "root-a"), parts.root)?;
     copy_into(
         &file,
@@ -164,11 +164,13 @@ fn partition<'a>(table: &'a PartitionTable, name: &str) -> &'a Partition {
 
 fn write_esp(
     file: &File,
+    path: &Path,
     table: &PartitionTable,
     tools: &Tools,
     parts: &DiskParts<'_>,
 ) -> Result<()> {
-    let failed = |e: disk_format::esp::EspError| BuildError::format("EFI system partition", e);
+    let failed =
+        |e: disk_format::esp::EspError| BuildError::writing("EFI system partition", path, e);
     let place = partition(table, "esp");
     let volume_id = u32::from_le_bytes(parts.key.0[..4].try_into().expect("four bytes"));
     let options = EspOptions {

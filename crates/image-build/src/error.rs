@@ -75,6 +75,29 @@ pub enum BuildError {
         /// The server's answer.
         status: u16,
     },
+    /// A step of the build failed.
+    #[error("step {step}")]
+    Step {
+        /// Its name.
+        step: &'static str,
+        /// Why.
+        source: Box<BuildError>,
+    },
+    /// A download has not the locked length.
+    #[error(
+        "{package}: {url} has {actual} bytes, the lock says {expected}; nothing was kept. A mirror in between \
+         may be damaged or hostile: try another with --mirror"
+    )]
+    LengthMismatch {
+        /// Its name.
+        package: String,
+        /// Where it came from.
+        url: String,
+        /// The lock's length, in bytes.
+        expected: u64,
+        /// How much came: more is not read than shows that it is too much.
+        actual: String,
+    },
     /// A download has not the locked hash.
     #[error(
         "{package}: {url} has SHA-256 {actual}, the lock says {expected}; nothing was kept. A mirror in between \
@@ -193,6 +216,37 @@ impl BuildError {
             source: source.into(),
         }
     }
+
+    /// Wraps an error of a format crate that was writing to `path`; a full disk is named for what it is.
+    pub fn writing<E>(what: &'static str, path: &Path, source: E) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let source = source.into();
+        if is_disk_full(&*source) {
+            return Self::DiskFull {
+                action: "write",
+                path: path.into(),
+            };
+        }
+        Self::Format { what, source }
+    }
+}
+
+/// What C programs and libraries print for `ENOSPC`.
+pub const NO_SPACE: &str = "No space left on device";
+
+/// Whether a full disk is behind an error: one of Rust's by its kind, one of C's by its text.
+fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if kind == Some(io::ErrorKind::StorageFull) || error.to_string().contains(NO_SPACE) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// An error and all its causes, one line.

@@ -14,9 +14,16 @@ use crate::digest::Digest;
 use crate::error::{BuildError, Result, create, make_directory, rename};
 use crate::lock::LockedPackage;
 use crate::mirror::Mirrors;
+use crate::staging::list_files;
 
 /// Downloads at once: enough to hide latency, few enough to be polite to a mirror.
 const DOWNLOADS_AT_ONCE: usize = 6;
+/// A server that sends nothing for so long has stalled.
+const STALL_LIMIT: Duration = Duration::from_secs(20);
+/// Longest time for one package, however slowly it comes.
+const DOWNLOAD_LIMIT: Duration = Duration::from_secs(3600);
+/// Extension of the file that a download goes to.
+const PARTIAL: &str = "part";
 
 /// Fetched package files, by hash.
 #[derive(Debug, Clone)]
@@ -59,6 +66,19 @@ impl PackageCache {
         missing
     }
 
+    /// Removes what a killed build had not finished; the step cache's lock keeps other builds out.
+    fn remove_partial(&self) -> Result<()> {
+        for path in list_files(&self.directory)? {
+            if path
+                .extension()
+                .is_some_and(|extension| extension == PARTIAL)
+            {
+                std::fs::remove_file(&path).map_err(|e| BuildError::io("remove", &path, e))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Fetches what is missing. A package that vanished is reported, everything else that goes wrong is an error.
     pub fn fetch(
         &self,
@@ -71,6 +91,7 @@ impl PackageCache {
             return Ok(Fetched::default());
         }
         make_directory(&self.directory)?;
+        self.remove_partial()?;
         let downloads = Downloads::new(self, mirrors, &missing, progress);
         std::thread::scope(|scope| {
             for _ in 0..DOWNLOADS_AT_ONCE.min(missing.len()) {
@@ -153,7 +174,7 @@ impl<'a> Downloads<'a> {
 
     fn store(&self, package: &LockedPackage, url: &str, body: impl Read) -> Result<()> {
         let target = self.cache.path(package);
-        let partial = target.with_extension(format!("part{}", std::process::id()));
+        let partial = target.with_extension(PARTIAL);
         let result = self.copy_checked(package, url, body, &partial);
         if result.is_err() {
             // Whatever came is of no use; the error that is returned matters more than this one.
@@ -172,6 +193,7 @@ impl<'a> Downloads<'a> {
     ) -> Result<()> {
         let mut file = create(partial)?;
         let mut hasher = Sha256::new();
+        let mut received = 0;
         let mut buffer = vec![0; 1 << 16];
         // One byte more than expected is enough to know that it is wrong.
         let mut body = body.take(package.size + 1);
@@ -183,11 +205,25 @@ impl<'a> Downloads<'a> {
             if count == 0 {
                 break;
             }
+            received += count as u64;
             hasher.update(&buffer[..count]);
             file.write_all(&buffer[..count])
                 .map_err(|e| BuildError::io("write", partial, e))?;
             let bytes = self.bytes.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
             (self.progress)(bytes, self.bytes_in_all);
+        }
+        if received != package.size {
+            let more = if received > package.size {
+                "more than "
+            } else {
+                ""
+            };
+            return Err(BuildError::LengthMismatch {
+                package: package.name.clone(),
+                url: url.to_owned(),
+                expected: package.size,
+                actual: format!("{more}{}", received.min(package.size)),
+            });
         }
         let actual = Digest(hasher.finalize().into()).to_string();
         if actual == package.sha256 {
@@ -226,7 +262,8 @@ fn agent() -> ureq::Agent {
         .http_status_as_error(false)
         .timeout_connect(Some(Duration::from_secs(20)))
         .timeout_recv_response(Some(Duration::from_secs(60)))
-        .timeout_recv_body(Some(Duration::from_secs(900)))
+        .timeout_per_read(Some(STALL_LIMIT))
+        .timeout_recv_body(Some(DOWNLOAD_LIMIT))
         .user_agent(concat!("keelson/", env!("CARGO_PKG_VERSION")))
         .build()
         .into()

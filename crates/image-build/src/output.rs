@@ -29,7 +29,7 @@ pub struct Manifest {
     pub build_id: String,
     /// Root hash of the verity tree, in hexadecimal.
     pub root_hash: String,
-    /// Checksum of the root as an OSTree commit.
+    /// Checksum of the root as an `OSTree` commit.
     pub ostree_commit: String,
     /// Kernel command line.
     pub command_line: String,
@@ -124,31 +124,34 @@ impl Output {
     }
 
     /// Copies or links the step results that `manifest` names and writes it with its new paths.
+    ///
+    /// Everything is complete under partial names before anything gets its final one, and while names
+    /// change there is no manifest: whoever finds one finds the files it speaks of.
     pub fn publish(&self, manifest: &Manifest, cache: &Cache<'_>) -> Result<BuiltImage> {
         let begun = Instant::now();
         make_directory(&self.folder)?;
-        let took = self.publish_disk(&manifest.disk)?.then(|| begun.elapsed());
+        let disk = self.prepare_disk(&manifest.disk)?;
+        let took = matches!(disk, Disk::Copied).then(|| begun.elapsed());
         let mut published = manifest.clone();
-        let suffixes = [
-            ".raw",
-            ".vmlinuz",
-            ".initramfs",
-            ".efi",
-            ".erofs",
-            ".verity",
-            ".OVMF_CODE.fd",
-            ".OVMF_VARS.fd",
-        ];
-        for (path, suffix) in published.files_mut().into_iter().zip(suffixes) {
-            if suffix != ".raw" {
-                link(path, &self.path(suffix))?;
+        let mut prepared = Vec::new();
+        for (path, suffix) in published.files_mut().into_iter().zip(SUFFIXES) {
+            let target = self.path(suffix);
+            if suffix != DISK_SUFFIX {
+                link(path, &partial(&target))?;
+                prepared.push(target);
+            } else if matches!(disk, Disk::Copied) {
+                prepared.push(target);
             }
             *path = PathBuf::from(format!("{}{suffix}", self.stem));
         }
         let manifest_path = self.path(".json");
         let text = serde_json::to_vec_pretty(&published).expect("strings are JSON");
-        replace(&manifest_path, &text)?;
-        let summary = self.path(".raw").display().to_string();
+        write_bytes(&partial(&manifest_path), &text)?;
+        remove_if_there(&manifest_path)?;
+        prepared.iter().try_for_each(|path| put_in_place(path))?;
+        self.write_stamp(&manifest.disk)?;
+        put_in_place(&manifest_path)?;
+        let summary = self.path(DISK_SUFFIX).display().to_string();
         cache.report(Event::Finished {
             step: "output",
             took,
@@ -159,23 +162,45 @@ impl Output {
 
     /// Copies the disk, unless the last copy of the same one is still as it was written. A link would
     /// let a machine that boots from it change the cache.
-    fn publish_disk(&self, source: &Path) -> Result<bool> {
-        let (target, stamp) = (self.path(".raw"), self.path(".raw.stamp"));
+    fn prepare_disk(&self, source: &Path) -> Result<Disk> {
+        let (target, stamp) = (self.path(DISK_SUFFIX), self.path(".raw.stamp"));
         if read_stamp(&stamp).is_some_and(|old| Some(old) == current_stamp(source, &target)) {
-            return Ok(false);
+            return Ok(Disk::Unchanged);
         }
-        let partial = self.path(".raw.partial");
-        copy_sparse(source, &partial)?;
-        rename(&partial, &target)?;
-        if let Some(new) = current_stamp(source, &target) {
-            replace(
-                &stamp,
-                &serde_json::to_vec(&new).expect("a path and a time are JSON"),
-            )?;
-        }
-        Ok(true)
+        copy_sparse(source, &partial(&target))?;
+        Ok(Disk::Copied)
+    }
+
+    fn write_stamp(&self, source: &Path) -> Result<()> {
+        let (target, stamp) = (self.path(DISK_SUFFIX), self.path(".raw.stamp"));
+        let Some(new) = current_stamp(source, &target) else {
+            return Ok(());
+        };
+        let text = serde_json::to_vec(&new).expect("a path and a time are JSON");
+        write_bytes(&partial(&stamp), &text)?;
+        put_in_place(&stamp)
     }
 }
+
+/// Whether the disk had to be copied.
+enum Disk {
+    Copied,
+    Unchanged,
+}
+
+/// What the disk is called after the stem.
+const DISK_SUFFIX: &str = ".raw";
+/// What the files of a manifest are called after the stem, in the order of `Manifest::files_mut`.
+const SUFFIXES: [&str; 8] = [
+    DISK_SUFFIX,
+    ".vmlinuz",
+    ".initramfs",
+    ".efi",
+    ".erofs",
+    ".verity",
+    ".OVMF_CODE.fd",
+    ".OVMF_VARS.fd",
+];
 
 fn read_stamp(path: &Path) -> Option<DiskStamp> {
     serde_json::from_str(&read_text(path).ok()?).ok()
@@ -189,26 +214,34 @@ fn current_stamp(source: &Path, target: &Path) -> Option<DiskStamp> {
     })
 }
 
-fn replace(path: &Path, contents: &[u8]) -> Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    write_bytes(&partial, contents)?;
-    rename(&partial, path)
+fn partial(target: &Path) -> PathBuf {
+    let mut name = target.as_os_str().to_owned();
+    name.push(".partial");
+    PathBuf::from(name)
+}
+
+fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(BuildError::io("remove", path, e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives a complete file its final name.
+fn put_in_place(target: &Path) -> Result<()> {
+    rename(&partial(target), target)?;
+    // Renaming a link over another link of the same file does nothing and leaves both.
+    remove_if_there(&partial(target))
 }
 
 /// A hard link, or a copy where the output is on another file system.
 fn link(source: &Path, target: &Path) -> Result<()> {
-    let mut partial = target.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let _ = fs::remove_file(&partial);
-    if fs::hard_link(source, &partial).is_err() {
-        fs::copy(source, &partial).map_err(|e| BuildError::io("write", &partial, e))?;
+    remove_if_there(target)?;
+    if fs::hard_link(source, target).is_err() {
+        fs::copy(source, target).map_err(|e| BuildError::io("write", target, e))?;
     }
-    rename(&partial, target)?;
-    // Renaming a link over another link of the same file does nothing and leaves both.
-    let _ = fs::remove_file(&partial);
     Ok(())
 }
 

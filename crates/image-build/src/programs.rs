@@ -68,9 +68,10 @@ fn target_directory(workspace: &Path) -> PathBuf {
 
 fn build(workspace: &Path, recipe: &Recipe) -> Result<()> {
     let flags = path_flags(workspace);
-    let mut dynamic = vec!["build", "--release", "--quiet"];
+    // `--workspace` makes cargo choose the same features as when everything is built and tested.
+    let mut dynamic = vec!["build", "--release", "--quiet", "--workspace"];
     for program in &recipe.program {
-        dynamic.extend(["--package", &program.package]);
+        dynamic.extend(["--bin", &program.package]);
     }
     if !recipe.program.is_empty() {
         cargo(workspace, &dynamic, &flags)?;

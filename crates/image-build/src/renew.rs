@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::apt::PrivateApt;
 use crate::build::BuildOptions;
-use crate::cache::{Cache, Event};
+use crate::cache::{Cache, Event, Mode};
 use crate::error::{BuildError, Result};
 use crate::lock::{LockedPackage, PackagesLock, renew as renewed};
 use crate::mirror::Mirrors;
@@ -16,6 +16,8 @@ pub fn lock(
     now: jiff::Timestamp,
 ) -> Result<(Option<PackagesLock>, PackagesLock)> {
     let recipe = Recipe::load(&options.recipe_path())?;
+    // A build that renews its lock uses the same private apt.
+    let _no_build_meanwhile = Cache::open(&options.cache, Mode::Build, &|_| ())?;
     let mirrors = Mirrors::find(
         options.mirror.as_deref(),
         options.security_mirror.as_deref(),

@@ -55,7 +55,7 @@ pub fn erofs(
         .arg(format!("-U{uuid}"))
         .arg(&image)
         .arg(tar);
-    run("mkfs.erofs", &mut command)?;
+    run("mkfs.erofs", &mut command, &image)?;
     let length = pad_to_block(&image)?;
     if length > limit_bytes {
         return Err(BuildError::TooLarge {
@@ -98,7 +98,7 @@ pub fn hash_tree(image: &Path, salt: &[u8], uuid: Uuid, directory: &Path) -> Res
         uuid,
     };
     let tree = verity::build(data, length, &mut target, &options)
-        .map_err(|e| BuildError::format("verity tree", e))?;
+        .map_err(|e| BuildError::writing("verity tree", &path, e))?;
     target
         .flush()
         .map_err(|e| BuildError::io("write", &path, e))?;

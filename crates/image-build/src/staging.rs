@@ -1,6 +1,7 @@
 //! A part of a tree on disk, for tools that only know directories, and what they made of it.
 //!
-//! Owners are lost on the way out, so nothing that comes back keeps any: it is root's.
+//! Owners are lost on the way out and modes follow the builder's umask on the way in, so nothing that comes
+//! back keeps either: it is root's, and its modes are as git keeps them.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -16,12 +17,12 @@ pub struct Staging {
 }
 
 impl Staging {
-    /// An empty one.
-    pub fn new() -> Result<Self> {
+    /// An empty one in a step's own directory: what a killed build leaves there, the next one removes.
+    pub fn new(step_directory: &Path) -> Result<Self> {
         let directory = tempfile::Builder::new()
-            .prefix("keelson-staging-")
-            .tempdir()
-            .map_err(|e| BuildError::io("create", &std::env::temp_dir(), e))?;
+            .prefix(".staging-")
+            .tempdir_in(step_directory)
+            .map_err(|e| BuildError::io("create a directory in", step_directory, e))?;
         Ok(Self { directory })
     }
 
@@ -57,19 +58,20 @@ impl Staging {
         read_bytes(&self.path().join(path))
     }
 
-    /// Everything below a directory, as a tree of root's; modes are kept.
+    /// Everything below a directory, as a tree of root's.
     pub fn import(&self, directory: &str) -> Result<Tree> {
-        import_directory(self.path(), &self.path().join(directory), |mode| {
-            mode & 0o7777
-        })
+        import_directory(self.path(), &self.path().join(directory))
     }
 }
 
-/// A directory of the checkout as a tree: files are 0644, or 0755 if they can be executed, as git keeps it.
+/// A directory of the checkout as a tree of root's.
 pub fn import_checkout(directory: &Path) -> Result<Tree> {
-    import_directory(directory, directory, |mode| {
-        if mode & 0o100 == 0 { 0o644 } else { 0o755 }
-    })
+    import_directory(directory, directory)
+}
+
+/// 0755 for what its owner can execute, 0644 for the rest: as git keeps it, whatever the umask.
+fn git_mode(mode: u32) -> u32 {
+    if mode & 0o100 == 0 { 0o644 } else { 0o755 }
 }
 
 /// Every file below a directory, sorted, links not followed; none if it does not exist.
@@ -95,7 +97,7 @@ fn collect(directory: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-fn import_directory(root: &Path, directory: &Path, file_mode: fn(u32) -> u32) -> Result<Tree> {
+fn import_directory(root: &Path, directory: &Path) -> Result<Tree> {
     let mut tree = Tree::default();
     for path in list_files(directory)? {
         let metadata = fs::symlink_metadata(&path).map_err(|e| BuildError::io("read", &path, e))?;
@@ -103,7 +105,7 @@ fn import_directory(root: &Path, directory: &Path, file_mode: fn(u32) -> u32) ->
             let target = fs::read_link(&path).map_err(|e| BuildError::io("read", &path, e))?;
             Node::symlink(target.to_string_lossy())
         } else {
-            Node::file(file_mode(metadata.permissions().mode()), read_bytes(&path)?)
+            Node::file(git_mode(metadata.permissions().mode()), read_bytes(&path)?)
         };
         let relative = path.strip_prefix(root).expect("it was found below");
         tree.insert(&relative.to_string_lossy(), node);

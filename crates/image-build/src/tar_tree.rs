@@ -204,6 +204,13 @@ pub fn write(
     timestamp_seconds: u64,
 ) -> Result<(), std::io::Error> {
     let mut builder = tar::Builder::new(target);
+    // Without an entry of its own the root would be writable for everybody.
+    append(
+        &mut builder,
+        ".",
+        &Node::directory(0o755),
+        timestamp_seconds,
+    )?;
     for (path, node) in tree.iter() {
         let attributes: Vec<(String, &[u8])> = node
             .attributes
@@ -287,6 +294,16 @@ mod tests {
             b"program"
         );
         assert_eq!(tree.len(), sample().len());
+
+        let mut archive = tar::Archive::new(&bytes[..]);
+        let root = archive
+            .entries()
+            .expect("readable")
+            .next()
+            .expect("an entry")
+            .expect("valid");
+        assert_eq!(root.path().expect("a path"), Path::new("./."));
+        assert_eq!(root.header().mode().expect("a mode"), 0o755);
 
         let mut again = Vec::new();
         write(&tree, &mut again, 7).expect("memory");

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::deb;
-use crate::error::{BuildError, Result, make_directory, write_bytes};
+use crate::error::{BuildError, NO_SPACE, Result, make_directory, write_bytes};
 use crate::fetch::PackageCache;
 use crate::lock::LockedPackage;
 use crate::tar_tree::{Entry, EntryKind, read_entries};
@@ -54,8 +54,8 @@ impl Tools {
     }
 }
 
-/// Runs a command to its end; what it printed is the error's text when it fails.
-pub fn run(program: &str, command: &mut Command) -> Result<Output> {
+/// Runs a command that writes to `target` to its end; what it printed is the error's text when it fails.
+pub fn run(program: &str, command: &mut Command, target: &Path) -> Result<Output> {
     let output = command.output().map_err(|source| BuildError::ToolMissing {
         program: program.to_owned(),
         advice: "it comes with the tools tree; remove the build cache and build again".to_owned(),
@@ -65,10 +65,17 @@ pub fn run(program: &str, command: &mut Command) -> Result<Output> {
         return Ok(output);
     }
     let text = [&output.stderr[..], &output.stdout[..]].concat();
+    let text = String::from_utf8_lossy(&text);
+    if text.contains(NO_SPACE) {
+        return Err(BuildError::DiskFull {
+            action: "write",
+            path: target.into(),
+        });
+    }
     Err(BuildError::Tool {
         program: program.to_owned(),
         status: output.status.to_string(),
-        output: String::from_utf8_lossy(&text).trim().to_owned(),
+        output: text.trim().to_owned(),
     })
 }
 

@@ -47,7 +47,7 @@ pub fn unpack(
     let kernel =
         kernel.ok_or_else(|| BuildError::Root("no package brought a kernel".to_owned()))?;
     crate::error::write_bytes(&directory.join(KERNEL), &kernel)?;
-    derive::add_all(&mut tree, tools)?;
+    derive::add_all(&mut tree, tools, directory)?;
     let path = directory.join(PACKAGES_TAR);
     tar_tree::write(&tree, BufWriter::with_capacity(1 << 20, create(&path)?), 0)
         .map_err(|e| BuildError::io("write", &path, e))?;
@@ -176,12 +176,15 @@ impl Merge {
             "var/spool",
             "var/local",
         ];
+        // Links or folders that systemd's own tmpfiles.d makes, and homes of what is left out.
         let gone = [
+            "var/backups",
             "var/lib/dpkg",
             "var/lib/pam",
-            "var/log/runit",
             "var/lib/vim",
-            "var/backups",
+            "var/lock",
+            "var/log/runit",
+            "var/run",
         ];
         let path = entry.path.as_str();
         if known.contains(&path) || gone.iter().any(|prefix| path.starts_with(prefix)) {

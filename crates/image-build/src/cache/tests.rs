@@ -9,7 +9,7 @@ fn inputs(text: &str) -> Inputs {
 
 fn make(cache: &Cache<'_>, text: &str) -> Finished {
     cache
-        .step(inputs(text), |directory| {
+        .step(&inputs(text), |directory| {
             write_bytes(&directory.join("out"), text.as_bytes())?;
             Ok(format!("made {text}"))
         })
@@ -39,7 +39,7 @@ fn equal_inputs_run_once() {
 fn a_failed_step_leaves_no_result_and_the_next_try_starts_clean() {
     let folder = tempfile::tempdir().expect("a directory");
     let cache = Cache::open(folder.path(), Mode::Build, &|_| ()).expect("opens");
-    let failed = cache.step(inputs("a"), |directory| {
+    let failed = cache.step(&inputs("a"), |directory| {
         write_bytes(&directory.join("half"), b"written")?;
         Err(BuildError::Root("no".to_owned()))
     });
@@ -65,7 +65,7 @@ fn explaining_names_the_changed_input_and_runs_nothing() {
     let cache = Cache::open(folder.path(), Mode::Explain, &report).expect("opens");
     for text in ["a", "b"] {
         cache
-            .step(inputs(text), |_| panic!("explaining must not run"))
+            .step(&inputs(text), |_| panic!("explaining must not run"))
             .expect("explained");
     }
     let seen = seen.into_inner().expect("unpoisoned");

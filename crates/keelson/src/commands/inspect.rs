@@ -57,6 +57,7 @@ fn inspect(path: &Path) -> anyhow::Result<Findings> {
     file.seek(SeekFrom::Start(0))?;
     match &head {
         b"070701" => inspect_cpio(&std::fs::read(path)?),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => inspect_cpio(&zstd::decode_all(file)?),
         [b'M', b'Z', ..] => inspect_uki(&std::fs::read(path)?),
         [b'{', ..] => bail!("it is a manifest: name one of the files in it"),
         _ => inspect_disk(&mut file),
