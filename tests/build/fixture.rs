@@ -51,17 +51,18 @@ pub(crate) fn scratch() -> TempDir {
 
 /// A folder with our programs as the image build left them, so that cargo need not run.
 pub(crate) fn programs() -> &'static Path {
-    static PROGRAMS: OnceLock<TempDir> = OnceLock::new();
-    let folder = PROGRAMS.get_or_init(|| {
-        let (folder, target) = (scratch(), target_directory());
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("keelson-programs");
+        fs::create_dir_all(&folder).expect("created");
+        let target = target_directory();
         for path in ["release/osctl", "x86_64-unknown-linux-gnu/release/init"] {
             let source = required(target.join(path));
             let name = source.file_name().expect("a program");
-            fs::copy(&source, folder.path().join(name)).expect("copied");
+            fs::copy(&source, folder.join(name)).expect("copied");
         }
         folder
-    });
-    folder.path()
+    })
 }
 
 /// A copy of what a build reads of the checkout, to be changed.
