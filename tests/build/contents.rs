@@ -57,7 +57,7 @@ fn there_is_no_package_manager_and_no_interpreter_but_the_shell() {
         };
         let starts =
             |forbidden: &&str| name == *forbidden || name.starts_with(&format!("{forbidden}-"));
-        names.iter().any(|forbidden| starts(forbidden)) || name.starts_with("python3")
+        names.iter().any(starts) || name.starts_with("python3")
     };
     let found: Vec<&str> = root
         .iter()
