@@ -1,7 +1,5 @@
 //! One machine from its first boot over a reboot and an update to a failed update, through UEFI.
 
-use std::time::Duration;
-
 use keelson_qemu::Running;
 use keelson_qemu::ssh::{Ssh, SshKey};
 use serde_json::Value;
@@ -156,12 +154,9 @@ fn containers_start_on_demand(ssh: &Ssh) {
 
 fn strangers_are_refused(bench: &Bench, running: &Running) {
     let stranger = SshKey::generate(bench.folder.path()).expect("ssh-keygen works");
-    let mut ssh = running
-        .ssh(&stranger, "root")
-        .expect("port 22 is forwarded");
-    let error = ssh
-        .wait_ready(Duration::from_secs(15))
-        .expect_err("the key is not authorized");
+    let ssh = running.ssh(&stranger, "root").expect("port 22 is forwarded");
+    // Once only: sshd soon stops answering an address whose keys it does not know.
+    let error = ssh.run("true").expect_err("the key is not authorized");
     assert!(
         error.to_string().contains("Permission denied (publickey)"),
         "{error}"

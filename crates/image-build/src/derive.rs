@@ -82,11 +82,11 @@ fn add_linker_cache(tree: &mut Tree, tools: &Tools, scratch: &Path) -> Result<()
 fn add_hardware_database(tree: &mut Tree, tools: &Tools, scratch: &Path) -> Result<()> {
     let staging = Staging::new(scratch)?;
     staging.export(tree, |path| path.starts_with(HARDWARE_RULES))?;
-    let mut command = tools.command("usr/bin/systemd-hwdb");
-    command
-        .args(["update", "--usr", "--root"])
-        .arg(staging.path());
-    run("systemd-hwdb", &mut command, staging.path())?;
+    // Unlike systemd-hwdb, udevadm does not write the sources' names into the database: they would be paths
+    // of this build, different each time.
+    let mut command = tools.command("usr/bin/udevadm");
+    command.args(["hwdb", "--update", "--usr", "--root"]);
+    run("udevadm", command.arg(staging.path()), staging.path())?;
     tree.retain(|path, _| !path.starts_with(HARDWARE_RULES));
     tree.insert(
         "usr/lib/udev/hwdb.bin",

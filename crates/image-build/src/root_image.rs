@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::digest::Digest;
 use crate::error::{BuildError, Result, create, open, read_text, write_bytes};
-use crate::tools::{Tools, run};
+use crate::tools::{Tools, free_bytes, run};
 
 /// Name of the file system image.
 pub const ROOT_IMAGE: &str = "root.erofs";
@@ -42,6 +42,7 @@ pub fn erofs(
     directory: &Path,
 ) -> Result<String> {
     let image = directory.join(ROOT_IMAGE);
+    refuse_full_disk(tar, &image)?;
     let mut command = tools.command("usr/bin/mkfs.erofs");
     command
         .args([
@@ -67,6 +68,20 @@ pub fn erofs(
         });
     }
     Ok(format!("{} MB", length / 1_000_000))
+}
+
+/// mkfs.erofs loses its place in the archive when a write fails, so it must not come to that.
+fn refuse_full_disk(tar: &Path, image: &Path) -> Result<()> {
+    let needed = std::fs::metadata(tar)
+        .map_err(|e| BuildError::io("read", tar, e))?
+        .len();
+    if free_bytes(image)? < needed {
+        return Err(BuildError::DiskFull {
+            action: "write",
+            path: image.into(),
+        });
+    }
+    Ok(())
 }
 
 fn pad_to_block(image: &Path) -> Result<u64> {

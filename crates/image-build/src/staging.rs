@@ -53,9 +53,12 @@ impl Staging {
         Ok(())
     }
 
-    /// A file that a tool made.
+    /// A file that a tool made, even one that its owner may not read, as `etc/shadow`.
     pub fn read(&self, path: &str) -> Result<Vec<u8>> {
-        read_bytes(&self.path().join(path))
+        let path = self.path().join(path);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
+            .map_err(|e| BuildError::io("make readable", &path, e))?;
+        read_bytes(&path)
     }
 
     /// Everything below a directory, as a tree of root's.

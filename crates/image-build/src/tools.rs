@@ -66,7 +66,7 @@ pub fn run(program: &str, command: &mut Command, target: &Path) -> Result<Output
     }
     let text = [&output.stderr[..], &output.stdout[..]].concat();
     let text = String::from_utf8_lossy(&text);
-    if text.contains(NO_SPACE) {
+    if text.contains(NO_SPACE) || free_bytes(target)? < LEAST_FREE_BYTES {
         return Err(BuildError::DiskFull {
             action: "write",
             path: target.into(),
@@ -77,6 +77,22 @@ pub fn run(program: &str, command: &mut Command, target: &Path) -> Result<Output
         status: output.status.to_string(),
         output: text.trim().to_owned(),
     })
+}
+
+/// With less than this, a tool's complaint is taken for one of a full disk, whatever it says: mkfs.erofs
+/// then speaks of wrong checksums.
+const LEAST_FREE_BYTES: u64 = 1 << 20;
+
+/// Room on the file system that holds a file or will hold it.
+pub fn free_bytes(path: &Path) -> Result<u64> {
+    let folder = if path.is_dir() {
+        path
+    } else {
+        path.parent().unwrap_or(path)
+    };
+    let statistics = rustix::fs::statvfs(folder)
+        .map_err(|e| BuildError::io("ask for the free space of", folder, e.into()))?;
+    Ok(statistics.f_bavail * statistics.f_frsize)
 }
 
 /// Unpacks packages into a directory, without owners: only what programs need to run.
