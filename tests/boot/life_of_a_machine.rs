@@ -154,7 +154,9 @@ fn containers_start_on_demand(ssh: &Ssh) {
 
 fn strangers_are_refused(bench: &Bench, running: &Running) {
     let stranger = SshKey::generate(bench.folder.path()).expect("ssh-keygen works");
-    let ssh = running.ssh(&stranger, "root").expect("port 22 is forwarded");
+    let ssh = running
+        .ssh(&stranger, "root")
+        .expect("port 22 is forwarded");
     // Once only: sshd soon stops answering an address whose keys it does not know.
     let error = ssh.run("true").expect_err("the key is not authorized");
     assert!(
