@@ -8,18 +8,19 @@ use anyhow::{Context as _, bail};
 
 /// What the guest is asked once it is idle. Memory comes first, before the question costs any.
 pub(crate) const QUESTION: &str = r"
-awk '/^MemTotal|^MemAvailable/ { print $1 $2 }' /proc/meminfo
+grep -E '^Mem(Total|Available):' /proc/meminfo
 echo processes:$(cat /proc/[0-9]*/status 2>/dev/null | grep -c ^VmRSS)
 echo units:$(systemctl list-units --state=active --plain --no-legend | wc -l)
 dmesg | sed -n 's/^\[ *\([0-9.]*\)\] Run \/init as init process.*/init:\1/p'
 echo userspace:$(systemctl show --value -p UserspaceTimestampMonotonic)
 echo multi-user:$(systemctl show --value -p ActiveEnterTimestampMonotonic multi-user.target)
 read -r up idle < /proc/uptime
-echo bench-clock:$up > /dev/ttyS0
+printf '\nbench-clock:%s\n' $up > /dev/ttyS0
 echo clock:$up
 ";
 
-/// What the console shows when the guest has told its clock; the clock's value follows.
+/// What the console shows when the guest has told its clock; the clock's value follows. It begins a
+/// line of its own, as a line's time is that of its first byte, and a login prompt has no end.
 pub(crate) const CLOCK_MARK: &str = "bench-clock:";
 
 /// When the stages of a boot ended, in seconds on the kernel's clock unless said otherwise.
@@ -93,7 +94,8 @@ fn number(answer: &str, name: &str) -> anyhow::Result<f64> {
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
         .with_context(|| format!("the guest did not tell {name}:\n{answer}"))?;
-    let value = value.trim();
+    // Memory comes with its unit, kB.
+    let value = value.split_whitespace().next().unwrap_or_default();
     value
         .parse()
         .with_context(|| format!("the guest told {name} as {value:?}"))
@@ -103,7 +105,7 @@ fn number(answer: &str, name: &str) -> anyhow::Result<f64> {
 mod tests {
     use super::*;
 
-    const ANSWER: &str = "MemTotal:1000000\nMemAvailable:750000\nprocesses:14\nunits:99\n\
+    const ANSWER: &str = "MemTotal:  1000000 kB\nMemAvailable:  750000 kB\nprocesses:14\nunits:99\n\
         init:1.250000\nuserspace:2500000\nmulti-user:9500000\nclock:30.00\n";
 
     #[test]

@@ -133,6 +133,7 @@ fn path_rows(path: &str, samples: &Samples) -> Vec<Row> {
         row("systemd to multi-user.target", |boot| {
             boot.stages.services()
         }),
+        row("processor time, power on to idle", |boot| boot.processor),
         row("power on to booted", |boot| boot.booted).with_target(Target::RatioAtMost(BOOT_RATIO)),
     ]
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use image_build::output::{Manifest, copy_sparse};
 use keelson_qemu::ssh::SshKey;
 use keelson_qemu::{Acceleration, Boot, Disk, FirmwareVariables, Machine, Network, Running};
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -26,6 +26,9 @@ const POWER_OFF_TIMEOUT: Duration = Duration::from_secs(90);
 const QUIET: Duration = Duration::from_secs(20);
 /// Room for what either system makes on its first boot.
 const DISK_LENGTH_BYTES: u64 = 8 << 30;
+
+/// What Linux counts processor time in, on every architecture that Keelson is for.
+const TICKS_PER_SECOND: u32 = 100;
 
 const DETAILS: &str = "systemd-analyze; systemd-analyze critical-chain multi-user.target; \
     systemd-analyze blame | head -n 25; ps -eo rss,args --sort=-rss | head -n 15; \
@@ -67,6 +70,9 @@ pub(crate) struct Measured {
     pub(crate) stages: BootStages,
     /// Seconds from the machine's start to the system's milestone.
     pub(crate) booted: f64,
+    /// Seconds of processor time of the whole machine, until it was left alone for [`QUIET`]: what
+    /// else this host does hardly touches it.
+    pub(crate) processor: f64,
 }
 
 /// What all machines have in common.
@@ -159,6 +165,7 @@ impl Guest {
             Milestone::ConsoleLine(text) => Some(console.wait_for(text, BOOT_TIMEOUT)?),
         };
         thread::sleep(QUIET);
+        let processor = processor_seconds(running.process_id())?;
         let mut ssh = running.ssh(&bench.key, "root")?;
         ssh.wait_ready(SSH_TIMEOUT)?;
         let answer = ssh.run_ok(QUESTION)?;
@@ -169,8 +176,28 @@ impl Guest {
         if bench.details {
             eprintln!("{}", ssh.run(DETAILS)?.stdout);
         }
-        Ok(Measured { stages, booted })
+        Ok(Measured {
+            stages,
+            booted,
+            processor,
+        })
     }
+}
+
+/// The processor time a process has used, user and system, as proc(5) says it.
+fn processor_seconds(process: u32) -> anyhow::Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let seconds = ticks(&text).context("the process has no statistics")?;
+    Ok(seconds / f64::from(TICKS_PER_SECOND))
+}
+
+/// Fields 14 and 15; the second may hold anything, within parentheses.
+fn ticks(stat: &str) -> Option<f64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let user: f64 = fields.next()?.parse().ok()?;
+    let system: f64 = fields.next()?.parse().ok()?;
+    Some(user + system)
 }
 
 fn firmware(manifest: &Manifest) -> Boot {
@@ -188,4 +215,17 @@ fn copy_disk(from: &Path, to: &Path) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("cannot open {}", to.display()))?;
     file.set_len(DISK_LENGTH_BYTES.max(file.metadata()?.len()))?;
     Ok(to.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_found_behind_any_name() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 1 0 5";
+        assert_eq!(ticks(stat).map(f64::to_bits), Some(300.0_f64.to_bits()));
+        assert_eq!(ticks("7 (a) S 1"), None);
+        assert!(processor_seconds(std::process::id()).is_ok());
+    }
 }
