@@ -9,7 +9,7 @@ use keelson_qemu::ssh::SshKey;
 use keelson_qemu::{ACCELERATION_VARIABLE, Acceleration};
 use std::path::Path;
 
-use crate::Arguments;
+use crate::arguments::Arguments;
 use crate::machines::{Bench, BootPath, Guest, Measured};
 use crate::stock::StockImage;
 use crate::table::{Peer, Row, Target, Unit};

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-use crate::Arguments;
+use crate::arguments::Arguments;
 use crate::command;
 use crate::stock::Stock;
 use crate::table::{Peer, Row, Target, Unit};
@@ -173,19 +173,42 @@ fn link_or_copy(from: &Path, to: &Path) -> anyhow::Result<()> {
 
 type TakeFile<'a> = &'a dyn Fn(&Path, &Path) -> std::io::Result<()>;
 
-/// Makes `to` as `from`, its files by `take_file`; there are no links in what is copied here.
+/// Makes `to` as `from`, its files by `take_file`; symbolic links stay what they are.
 fn copy_folder(from: &Path, to: &Path, take_file: TakeFile<'_>) -> anyhow::Result<()> {
     fs::create_dir_all(to)?;
     let entries = fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))?;
     for entry in entries {
         let entry = entry?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type()?.is_dir() {
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
             copy_folder(&source, &target, take_file)?;
+        } else if kind.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(&source)?, &target)?;
         } else {
             take_file(&source, &target)
                 .with_context(|| format!("cannot copy {}", source.display()))?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copied_folder_keeps_its_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::create_dir_all(from.join("inner")).unwrap();
+        fs::write(from.join("inner/file"), "text").unwrap();
+        std::os::unix::fs::symlink("nowhere", from.join("link")).unwrap();
+        copy_folder(&from, &to, &|from, to| fs::copy(from, to).map(drop)).unwrap();
+        assert_eq!(fs::read(to.join("inner/file")).unwrap(), b"text");
+        assert_eq!(
+            fs::read_link(to.join("link")).unwrap(),
+            Path::new("nowhere")
+        );
+    }
 }

@@ -5,11 +5,12 @@
 //! failure of this program.
 
 use anyhow::Context as _;
-use clap::{Parser, ValueEnum};
+use clap::Parser as _;
 use keelson_qemu::interrupt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
+mod arguments;
 mod boot_stages;
 mod boots;
 mod builds;
@@ -20,47 +21,8 @@ mod stock;
 mod stock_disk;
 mod table;
 
-use table::{Row, Table};
-
-/// Which figures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Section {
-    /// Bytes on disk and to download
-    Sizes,
-    /// How long the builder takes
-    Builds,
-    /// Boots and idle machines
-    Boots,
-}
-
-/// Measures Keelson and a stock Debian 13 and prints a Markdown table.
-#[derive(Debug, Parser)]
-#[command(max_term_width = 100)]
-struct Arguments {
-    /// The builder, keelson
-    #[arg(long, value_name = "FILE")]
-    builder: PathBuf,
-    /// How often each thing is measured; the table shows medians
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    runs: u32,
-    /// Only these figures [default: all]
-    #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<Section>,
-    /// The checkout that is built
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    checkout: PathBuf,
-    /// The builder's cache, which holds the stock Debian too
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "target/keelson",
-        env = "KEELSON_CACHE"
-    )]
-    cache: PathBuf,
-    /// Say where the time of each boot went
-    #[arg(long)]
-    details: bool,
-}
+use arguments::{Arguments, Section};
+use table::Table;
 
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
@@ -80,25 +42,38 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let builder = builds::Builder::new(arguments)?;
     let image = builder.image()?;
     let peer = stock::find_or_build(&builder)?;
-    let mut rows: Vec<Row> = Vec::new();
-    let mut notes = vec![
-        format!("Medians of {} runs.", arguments.runs),
-        peer.to_string(),
-    ];
+    let mut table = Table {
+        rows: Vec::new(),
+        notes: vec![
+            format!("Medians of {} runs.", arguments.runs),
+            peer.to_string(),
+        ],
+    };
+    let path = builder.cache.join("bench.md");
     if wants(Section::Sizes) {
-        rows.extend(sizes::measure(&image, &builder.cache, peer.image())?);
+        table
+            .rows
+            .extend(sizes::measure(&image, &builder.cache, peer.image())?);
+        write(&table, &path)?;
     }
     if wants(Section::Builds) {
-        rows.extend(builds::measure(&builder, arguments.runs, &peer)?);
+        table
+            .rows
+            .extend(builds::measure(&builder, arguments.runs, &peer)?);
+        write(&table, &path)?;
     }
     if wants(Section::Boots) {
         let measured = boots::measure(arguments, &builder.cache, &image, peer.image())?;
-        notes.push(measured.engine);
-        rows.extend(measured.rows);
+        table.notes.push(measured.engine);
+        table.rows.extend(measured.rows);
     }
-    let text = Table { rows, notes }.to_string();
-    let path = builder.cache.join("bench.md");
-    std::fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
-    print!("{text}");
+    write(&table, &path)?;
+    print!("{table}");
     Ok(())
+}
+
+/// Writes what there is so far: the rest may fail after many minutes.
+fn write(table: &Table, path: &Path) -> anyhow::Result<()> {
+    std::fs::write(path, table.to_string())
+        .with_context(|| format!("cannot write {}", path.display()))
 }
