@@ -55,12 +55,13 @@ fn boot() -> Result<Infallible, StepFailed> {
     progress.step("mount /proc, /sys, /dev and /run", mounts::mount_all)?;
     let options = progress.step("read the kernel command line", BootOptions::read)?;
     options.apply();
-    let mut modules = progress.step("load kernel modules", KernelModules::load)?;
+    let mut modules = progress.step("begin to load kernel modules", KernelModules::load)?;
     mounts::mount_efivarfs();
     let boot_path = progress.step("read the boot loader's variables", BootPath::read)?;
     let disk = progress.step("find the disk", || {
         disk::search::find(&options, &boot_path, &mut modules)
     })?;
+    progress.infallible("wait for kernel modules", || modules.wait());
     let failed_boots = progress.infallible("count this boot", || {
         boot_count::count(&disk, &options, &boot_path)
     });

@@ -1,4 +1,5 @@
-//! Waits until the boot disk is there: loads drivers and looks again until it is or time is up.
+//! Waits until the boot disk is there: loads drivers, the likeliest first, and looks again until it
+//! is or time is up. Drivers that it did not need are left to udev.
 //!
 //! Which disk it is, is decided in [`crate::disk::choice`].
 use std::path::Path;
@@ -49,16 +50,18 @@ pub(crate) fn find(
     let start = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
-        let loaded = modules.load_for_new_devices();
-        let found = look(&criterion, options);
-        // A driver just loaded may bring a second candidate: look once more before deciding.
-        let settled = loaded == 0 || found.is_err();
-        match found {
-            Ok(disk) if settled => return Ok(disk),
-            Err(error) if start.elapsed() > TIME_OUT || error.is_final() => return Err(error),
-            _ => {}
+        let loaded = modules.load_next_driver();
+        // A disk that is named is taken as soon as its driver has shown it; where only the root hash
+        // tells, another driver may yet bring a second candidate.
+        if loaded && matches!(criterion, Criterion::OnlyRoot) {
+            continue;
         }
-        if loaded == 0 {
+        match look(&criterion, options) {
+            Ok(disk) => return Ok(disk),
+            Err(error) if start.elapsed() > TIME_OUT || error.is_final() => return Err(error),
+            Err(_) => {}
+        }
+        if !loaded {
             thread::sleep(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

@@ -17,6 +17,7 @@ use crate::kernel::glob;
 pub(crate) struct ModuleIndex {
     /// Files that every machine needs, in load order.
     pub(crate) always: Vec<String>,
+    /// In the order of the lines: what is likely to drive the boot disk comes first.
     aliases: Vec<Alias>,
 }
 
@@ -75,12 +76,18 @@ impl ModuleIndex {
         Ok(())
     }
 
-    /// The files for a device with this modalias, in load order; a file may come twice.
-    pub(crate) fn files_for<'a>(&'a self, modalias: &'a str) -> impl Iterator<Item = &'a str> {
-        self.aliases
-            .iter()
-            .filter(move |alias| glob::matches(&alias.pattern, modalias))
-            .flat_map(|alias| alias.files.iter().map(String::as_str))
+    /// The drivers for a device with this modalias, for [`ModuleIndex::files`]. The lower the
+    /// number, the earlier its line.
+    pub(crate) fn drivers_for<'a>(&'a self, modalias: &'a str) -> impl Iterator<Item = usize> + 'a {
+        let aliases = self.aliases.iter().enumerate();
+        aliases
+            .filter(move |(_, alias)| glob::matches(&alias.pattern, modalias))
+            .map(|(number, _)| number)
+    }
+
+    /// A driver's files in load order.
+    pub(crate) fn files(&self, driver: usize) -> &[String] {
+        self.aliases.get(driver).map_or(&[], |alias| &alias.files)
     }
 }
 
@@ -109,16 +116,21 @@ alias virtio:d* other.ko
     fn order_is_kept() {
         let index = ModuleIndex::parse(INDEX).unwrap();
         assert_eq!(index.always, ["dm-bufio.ko", "dm-mod.ko"]);
-        let files: Vec<_> = index.files_for("scsi:t-0x00").collect();
-        assert_eq!(files, ["scsi_common.ko", "scsi_mod.ko", "sd_mod.ko"]);
+        let drivers: Vec<_> = index.drivers_for("scsi:t-0x00").collect();
+        assert_eq!(drivers, [1]);
+        assert_eq!(
+            index.files(1),
+            ["scsi_common.ko", "scsi_mod.ko", "sd_mod.ko"]
+        );
     }
 
     #[test]
     fn all_matching_lines_count() {
         let index = ModuleIndex::parse(INDEX).unwrap();
-        let files: Vec<_> = index.files_for("virtio:d00000002v00001AF4").collect();
-        assert_eq!(files, ["virtio_blk.ko", "other.ko"]);
-        assert_eq!(index.files_for("pci:v1").count(), 0);
+        let drivers: Vec<_> = index.drivers_for("virtio:d00000002v00001AF4").collect();
+        assert_eq!(drivers, [0, 2]);
+        assert_eq!(index.drivers_for("pci:v1").count(), 0);
+        assert!(index.files(3).is_empty());
     }
 
     #[test]

@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
 use rustix::io::Errno;
 use rustix::system::finit_module;
@@ -15,6 +17,9 @@ use crate::report::error::{ActionFailed, Context};
 
 const FOLDER: &str = "/modules";
 const BUSES: &str = "/sys/bus";
+const UEFI: &str = "/sys/firmware/efi";
+/// The module behind the boot loader's variables.
+const EFIVARFS: &str = "efivarfs.";
 
 /// Why there are no modules at all.
 #[derive(Debug, thiserror::Error)]
@@ -30,65 +35,101 @@ pub(crate) enum KernelModulesError {
 /// The modules, and what was tried already.
 #[derive(Debug)]
 pub(crate) struct KernelModules {
-    index: ModuleIndex,
+    index: Arc<ModuleIndex>,
     tried_files: BTreeSet<String>,
     seen_aliases: BTreeSet<String>,
+    /// Drivers of devices that are there, not tried yet; the first is the likeliest.
+    pending: BTreeSet<usize>,
+    always: Option<JoinHandle<()>>,
 }
 
 impl KernelModules {
-    /// Reads the index and loads what every machine needs.
+    /// Reads the index and begins to load what every machine needs.
+    ///
+    /// Half of a module's time is the check of its signature: another processor does that while
+    /// this one looks for the disk. efivarfs alone is needed before, if there is UEFI at all.
     pub(crate) fn load() -> Result<Self, KernelModulesError> {
         let path = format!("{FOLDER}/index");
         let text = fs::read_to_string(&path).context(|| format!("read {path}"))?;
-        let index = ModuleIndex::parse(&text)?;
-        let mut modules = Self {
+        let index = Arc::new(ModuleIndex::parse(&text)?);
+        let first = index.always.iter().find(|file| file.starts_with(EFIVARFS));
+        if let (Some(file), true) = (first, Path::new(UEFI).exists()) {
+            load_or_warn(file);
+        }
+        let shared = Arc::clone(&index);
+        let always = thread::spawn(move || {
+            for file in &shared.always {
+                load_or_warn(file);
+            }
+        });
+        Ok(Self {
             index,
             tried_files: BTreeSet::new(),
             seen_aliases: BTreeSet::new(),
-        };
-        for file in modules.index.always.clone() {
-            modules.load_once(&file);
-        }
-        Ok(modules)
+            pending: BTreeSet::new(),
+            always: Some(always),
+        })
     }
 
-    /// Loads the drivers of devices that have appeared since the last call; how many files.
+    /// Returns once what every machine needs is loaded.
+    pub(crate) fn wait(&mut self) {
+        if let Some(always) = self.always.take() {
+            // A panic there has ended the boot already.
+            let _ = always.join();
+        }
+    }
+
+    /// Loads one more driver of the devices there are, the likeliest first; whether there was one.
     ///
-    /// A driver may make devices of its own appear, so one call is seldom enough.
-    pub(crate) fn load_for_new_devices(&mut self) -> usize {
-        let new: Vec<String> = device_aliases()
-            .into_iter()
-            .filter(|alias| !self.seen_aliases.contains(alias))
-            .collect();
-        let mut loaded = 0;
-        for alias in new {
-            let files: Vec<String> = self.index.files_for(&alias).map(str::to_owned).collect();
-            loaded += files.iter().filter(|file| self.load_once(file)).count();
-            self.seen_aliases.insert(alias);
+    /// A driver may make devices of its own appear, so the answer can be no and later yes again.
+    pub(crate) fn load_next_driver(&mut self) -> bool {
+        if self.pending.is_empty() {
+            self.look_for_new_devices();
         }
-        loaded
+        while let Some(driver) = self.pending.pop_first() {
+            if self.load_driver(driver) {
+                return true;
+            }
+        }
+        false
     }
 
-    /// Whether this call loaded the file.
-    fn load_once(&mut self, file: &str) -> bool {
-        if !self.tried_files.insert(file.to_owned()) {
-            return false;
-        }
-        match load_file(file) {
-            Ok(()) => true,
-            Err(error) => {
-                console::warning(&crate::report::error::chain(&error));
-                false
+    fn look_for_new_devices(&mut self) {
+        for alias in device_aliases() {
+            if !self.seen_aliases.contains(&alias) {
+                self.pending.extend(self.index.drivers_for(&alias));
+                self.seen_aliases.insert(alias);
             }
         }
     }
+
+    /// Whether this call loaded anything.
+    fn load_driver(&mut self, driver: usize) -> bool {
+        let mut loaded = false;
+        for file in self.index.files(driver) {
+            if self.tried_files.insert(file.clone()) {
+                loaded |= load_or_warn(file);
+            }
+        }
+        loaded
+    }
+}
+
+/// Whether it is loaded now.
+fn load_or_warn(file: &str) -> bool {
+    let loaded = load_file(file);
+    if let Err(error) = &loaded {
+        console::warning(&crate::report::error::chain(error));
+    }
+    loaded.is_ok()
 }
 
 fn load_file(file: &str) -> Result<(), ActionFailed> {
     let path = format!("{FOLDER}/{file}");
     let module = File::open(&path).context(|| format!("open {path}"))?;
     match finit_module(&module, c"", 0) {
-        // Loaded already, built in, or not for this processor or firmware.
+        // Loaded already, built in, or not for this processor or firmware. One that is being loaded
+        // elsewhere is waited for by the kernel.
         Ok(()) | Err(Errno::EXIST | Errno::NODEV) => Ok(()),
         failed => failed.context(|| format!("load the kernel module {file}")),
     }

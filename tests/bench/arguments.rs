@@ -1,0 +1,44 @@
+//! The command line of `bench`, as clap derives it. No behaviour.
+
+use clap::{Parser, ValueEnum};
+use std::path::PathBuf;
+
+/// Which figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Section {
+    /// Bytes on disk and to download
+    Sizes,
+    /// How long the builder takes
+    Builds,
+    /// Boots and idle machines
+    Boots,
+}
+
+/// Measures Keelson and a stock Debian 13 and prints a Markdown table.
+#[derive(Debug, Parser)]
+#[command(max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// The builder, keelson
+    #[arg(long, value_name = "FILE")]
+    pub(crate) builder: PathBuf,
+    /// How often each thing is measured; the table shows medians
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    /// Only these figures [default: all]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) only: Vec<Section>,
+    /// The checkout that is built
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) checkout: PathBuf,
+    /// The builder's cache, which holds the stock Debian too
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "target/keelson",
+        env = "KEELSON_CACHE"
+    )]
+    pub(crate) cache: PathBuf,
+    /// Say where the time of each boot went
+    #[arg(long)]
+    pub(crate) details: bool,
+}
