@@ -25,6 +25,7 @@ const SSH_TIMEOUT: Duration = Duration::from_secs(180);
 /// How long a guest may take to shut down before it is cut off.
 const POWER_OFF_TIMEOUT: Duration = Duration::from_secs(60);
 const GIB: u64 = 1 << 30;
+const FOLDER_PREFIX: &str = "run-";
 
 /// Runs the command.
 pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
@@ -43,10 +44,7 @@ fn boot(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         None => build_image(&default_build(&arguments.places, arguments.renew_vanished))?,
     };
     let parent = std::path::absolute(cache_directory(&arguments.places))?;
-    let folder = tempfile::Builder::new()
-        .prefix("run-")
-        .tempdir_in(&parent)
-        .with_context(|| format!("cannot create a directory in {}", parent.display()))?;
+    let folder = run_folder(&parent)?;
     let key = SshKey::generate(folder.path())?;
     let disk = prepare_disk(arguments, &image.manifest, folder.path())?;
     let machine = machine(arguments, &image.manifest, disk, &key)?;
@@ -56,6 +54,29 @@ fn boot(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         ssh_session(&mut running, &key)
     } else {
         console_session(&mut running)
+    }
+}
+
+/// A folder for this run's disk, named after this process so that a later run can tell that it is dead.
+fn run_folder(parent: &Path) -> anyhow::Result<tempfile::TempDir> {
+    remove_dead_folders(parent);
+    tempfile::Builder::new()
+        .prefix(&format!("{FOLDER_PREFIX}{}-", std::process::id()))
+        .tempdir_in(parent)
+        .with_context(|| format!("cannot create a directory in {}", parent.display()))
+}
+
+/// What runs that were killed with SIGKILL have left.
+fn remove_dead_folders(parent: &Path) {
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name
+            .strip_prefix(FOLDER_PREFIX)
+            .and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            // Another run may be removing it too; whoever is first has done it.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -188,4 +209,24 @@ fn credentials(arguments: &RunArguments, key: &SshKey) -> anyhow::Result<Vec<(St
         credentials.push((name.to_owned(), value.as_bytes().to_vec()));
     }
     Ok(credentials)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_removes_what_dead_runs_left_and_nothing_else() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let own = run_folder(parent.path()).expect("made");
+        // Processes have numbers below 2^22.
+        let dead = parent.path().join("run-9999999-x");
+        let other = parent.path().join("packages");
+        for folder in [&dead, &other] {
+            std::fs::create_dir(folder).expect("made");
+        }
+        let second = run_folder(parent.path()).expect("made");
+        assert!(own.path().exists() && second.path().exists() && other.exists());
+        assert!(!dead.exists());
+    }
 }
