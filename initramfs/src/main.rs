@@ -63,7 +63,7 @@ fn boot() -> Result<Infallible, StepFailed> {
     })?;
     progress.infallible("wait for kernel modules", || modules.wait());
     let failed_boots = progress.infallible("count this boot", || {
-        boot_count::count(&disk, &options, &boot_path)
+        boot_count::count(&disk, &options, &boot_path, &modules)
     });
     let device = progress.step("open the root", || {
         verity_root::open(&disk, &options.root_hash)

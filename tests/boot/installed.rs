@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use disk_format::boot_entry::BootEntry;
 use disk_format::esp::Esp;
 use disk_format::gpt::{Partition, PartitionTable, SectorSize, partition_type};
+use disk_format::meta::BootRecord;
 use disk_format::verity::RootHash;
 use disk_format::window::Window;
 use image_build::output::Manifest;
@@ -71,16 +73,35 @@ impl InstalledDisk {
         names
     }
 
-    /// Gives an entry its tries back.
+    /// Gives a version's entry its tries back, whatever its counter says.
     pub(crate) fn count_entry(&self, version: &str) {
-        let (from, to) = (
-            format!("keelson_{version}.efi"),
-            format!("keelson_{version}+3.efi"),
-        );
+        let is_of_version =
+            |name: &&String| BootEntry::parse(name).is_some_and(|entry| entry.version == version);
+        let names = self.entries();
+        let from = names.iter().find(is_of_version).expect("it is installed");
         self.change_esp(|esp| {
-            esp.rename(&format!("EFI/Linux/{from}"), &format!("EFI/Linux/{to}"))
-                .unwrap_or_else(|e| panic!("{from} was blessed: {e}"));
+            let to = format!("EFI/Linux/keelson_{version}+3.efi");
+            esp.rename(&format!("EFI/Linux/{from}"), &to)
+                .expect("it has another counter");
         });
+    }
+
+    /// Writes into the boot record that a version's last boots have failed.
+    pub(crate) fn record_failed_boots(&mut self, manifest: &Manifest, count: u32) {
+        let place = self.partition("meta").clone();
+        let mut meta = Window::new(&mut self.file, place.start_bytes, place.length_bytes)
+            .expect("meta is on the disk");
+        let hash: RootHash = manifest.root_hash.parse().expect("a root hash");
+        let mut record = BootRecord::read(&mut meta).expect("a boot record").0;
+        assert_eq!(
+            record.failed_boots(&hash),
+            0,
+            "a healthy boot clears its count"
+        );
+        for _ in 0..count {
+            record.count_failed_boot(&hash);
+        }
+        record.write(&mut meta).expect("meta can be written");
     }
 
     /// Overwrites the beginning of a partition.

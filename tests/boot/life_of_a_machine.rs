@@ -20,6 +20,9 @@ fn a_machine_boots_keeps_its_state_updates_and_falls_back() {
     InstalledDisk::open(&bench.disk).install_in_slot_b(&next);
     boot_from_slot_b(&bench);
 
+    InstalledDisk::open(&bench.disk).record_failed_boots(&next, 5);
+    a_blessed_version_that_keeps_failing_gives_way(&bench, &image.version);
+
     let disk = InstalledDisk::open(&bench.disk);
     disk.count_entry("0.1.1");
     disk.wipe("root-b-verity", 4096);
@@ -189,6 +192,17 @@ fn boot_from_slot_b(bench: &Bench) {
     );
     no_unit_failed(&ssh);
     assert_clean(&running);
+    power_off(running);
+}
+
+/// Slot b is newer and blessed, and would be booted for ever.
+fn a_blessed_version_that_keeps_failing_gives_way(bench: &Bench, version: &str) {
+    let running = bench.start(&bench.machine("demotion", bench.firmware()));
+    wait_healthy(&running, 0);
+    let ssh = bench.ssh(&running);
+    status_says(&ssh, "a", version);
+    let entries = output(&ssh, "ls /efi/EFI/Linux");
+    assert!(entries.contains("keelson_0.1.1+0.efi"), "{entries}");
     power_off(running);
 }
 

@@ -32,6 +32,8 @@ pub struct ModuleList {
 struct ProductModules {
     /// Loaded at every boot.
     always: Vec<String>,
+    /// Loaded before the ESP is mounted.
+    for_esp: Vec<String>,
     /// Loaded where a device asks for them.
     by_hardware: Vec<String>,
 }
@@ -107,11 +109,11 @@ impl ModuleIndex {
 
 /// The files to carry and the text of `/modules/index`, whose format `/init` documents.
 fn plan(index: &ModuleIndex, modules: &ProductModules) -> Result<(BTreeSet<String>, String)> {
-    let (mut files, mut always, mut text) = (BTreeSet::new(), BTreeSet::new(), String::new());
-    for name in &modules.always {
-        for path in index.load_order(name)? {
-            if always.insert(path.clone()) {
-                let _ = writeln!(text, "always {}", file_name(&path));
+    let (mut files, mut listed, mut text) = (BTreeSet::new(), BTreeSet::new(), String::new());
+    for (keyword, names) in [("always", &modules.always), ("esp", &modules.for_esp)] {
+        for path in load_order_of_all(index, names)? {
+            if listed.insert(path.clone()) {
+                let _ = writeln!(text, "{keyword} {}", file_name(&path));
                 files.insert(path);
             }
         }
@@ -132,6 +134,12 @@ fn plan(index: &ModuleIndex, modules: &ProductModules) -> Result<(BTreeSet<Strin
         files.extend(order);
     }
     Ok((files, text))
+}
+
+fn load_order_of_all(index: &ModuleIndex, names: &[String]) -> Result<Vec<String>> {
+    let orders: Result<Vec<Vec<String>>> =
+        names.iter().map(|name| index.load_order(name)).collect();
+    Ok(orders?.concat())
 }
 
 fn file_name(path: &str) -> &str {
@@ -232,6 +240,7 @@ mod tests {
         let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         ProductModules {
             always: owned(always),
+            for_esp: Vec::new(),
             by_hardware: owned(by_hardware),
         }
     }

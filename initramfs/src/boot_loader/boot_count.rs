@@ -13,6 +13,7 @@ use crate::boot_loader::demotion::{self, Decision, FAILURES_BEFORE_DEMOTION, Pla
 use crate::boot_options::BootOptions;
 use crate::disk::choice::BootDisk;
 use crate::failure;
+use crate::kernel::modules::KernelModules;
 use crate::report::console;
 use crate::report::error::{ActionFailed, Context, chain};
 
@@ -29,7 +30,12 @@ enum RecordError {
 
 /// Counts this boot and returns how many in a row have now failed, this one included; 0 if
 /// nobody knows. Does not return if the version is demoted: then the machine reboots.
-pub(crate) fn count(disk: &BootDisk, options: &BootOptions, boot_path: &BootPath) -> u32 {
+pub(crate) fn count(
+    disk: &BootDisk,
+    options: &BootOptions,
+    boot_path: &BootPath,
+    modules: &KernelModules,
+) -> u32 {
     let failed_boots = match count_in_record(disk, &options.root_hash) {
         Ok(count) => count,
         Err(error) => {
@@ -43,7 +49,10 @@ pub(crate) fn count(disk: &BootDisk, options: &BootOptions, boot_path: &BootPath
     ));
     match demotion::decide(boot_path, failed_boots.saturating_sub(1)) {
         Decision::Continue => {}
-        Decision::Demote => demote(disk, options),
+        Decision::Demote => {
+            modules.load_for_esp();
+            demote(disk, options);
+        }
     }
     failed_boots
 }

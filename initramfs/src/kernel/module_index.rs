@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! always FILE                      loaded at once, in the order of the lines
+//! esp FILE                         loaded before the ESP is mounted, in the order of the lines
 //! alias PATTERN FILE [FILE...]     loaded when a device's modalias matches PATTERN:
 //!                                  the driver's dependencies in load order, the driver last
 //! ```
@@ -17,6 +18,8 @@ use crate::kernel::glob;
 pub(crate) struct ModuleIndex {
     /// Files that every machine needs, in load order.
     pub(crate) always: Vec<String>,
+    /// Files that mounting the ESP needs besides, in load order.
+    pub(crate) esp: Vec<String>,
     /// In the order of the lines: what is likely to drive the boot disk comes first.
     aliases: Vec<Alias>,
 }
@@ -59,6 +62,8 @@ impl ModuleIndex {
             [] => {}
             [comment, ..] if comment.starts_with('#') => {}
             ["always", file] => self.always.push(file_name(file)?),
+            ["esp", file] => self.esp.push(file_name(file)?),
+            ["esp", ..] => return Err("`esp` takes one file"),
             ["always", ..] => return Err("`always` takes one file"),
             ["alias", pattern, files @ ..] if !files.is_empty() => {
                 let files = files

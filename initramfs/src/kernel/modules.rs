@@ -79,6 +79,13 @@ impl KernelModules {
         }
     }
 
+    /// Loads what mounting the ESP needs.
+    pub(crate) fn load_for_esp(&self) {
+        for file in &self.index.esp {
+            load_or_warn(file);
+        }
+    }
+
     /// Loads one more driver of the devices there are, the likeliest first; whether there was one.
     ///
     /// A driver may make devices of its own appear, so the answer can be no and later yes again.
