@@ -125,10 +125,11 @@ fn packages_that_do_not_fit_leave_no_half_file() {
 fn nothing_outside_of_the_cache_and_the_output_is_needed() {
     let (cache, checkout) = (Cache::warm(), Checkout::new());
     checkout.append("image/files/etc/issue", "changed\n");
+    let temporary = cache.file("temporary");
     let run = cache
         .build_of(&checkout)
-        .environment("TMPDIR", "/nonexistent");
-    let outcome = build_on_small_disk(&run, Path::new("/tmp"), "4k");
+        .environment("TMPDIR", &temporary.display().to_string());
+    let outcome = build_on_small_disk(&run, &temporary, "4k");
     assert!(outcome.success, "{}", outcome.stderr);
     assert!(!outcome.stderr.contains("left "), "{}", outcome.stderr);
 }
