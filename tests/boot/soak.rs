@@ -77,6 +77,7 @@ fn soak_many_reboots_change_nothing() {
         let _ = ssh.run("systemctl reboot");
     }
     wait_healthy(&running, line);
+    bench.ssh(&running);
     assert_clean(&running);
     power_off(running);
 }
