@@ -21,7 +21,9 @@ fn soak_the_metal_image_boots_from_nvme() {
     let folder = tempfile::tempdir_in(checkout().join("target/keelson")).expect("a directory");
     let metal = build(&["--product", "metal"], folder.path());
     let bench = Bench::new(&metal);
-    let machine = bench.machine("metal", bench.firmware());
+    let mut machine = bench.machine("metal", bench.firmware());
+    // A real machine's console is its screen; this one is watched on the serial port.
+    machine.kernel_command_line_extra += " console=ttyS0";
     let running = bench.start(&bench.with_interface(machine, DiskInterface::Nvme));
     wait_healthy(&running, 0);
     let ssh = bench.ssh(&running);
