@@ -17,8 +17,8 @@
 //!     command_line: "console=ttyS0".into(),
 //! };
 //! let mut running = Machine::new("first-boot", boot).start(Path::new("/tmp"))?;
-//! running.console().wait_for("login:", Duration::from_secs(120))?;
-//! running.power_off(Duration::from_secs(60))?;
+//! running.console().wait_for("login:", Duration::from_mins(2))?;
+//! running.power_off(Duration::from_mins(1))?;
 //! # Ok(())
 //! # }
 //! ```

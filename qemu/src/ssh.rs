@@ -21,7 +21,7 @@ const KEY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pause between attempts to connect.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a command may take unless [`Ssh::run_within`] says otherwise.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
+const COMMAND_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A key pair made for one test or session, in a directory that goes with its last user.
 #[derive(Debug, Clone)]

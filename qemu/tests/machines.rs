@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 const HELPER_VARIABLE: &str = "KEELSON_QEMU_TEST_HELPER";
 const DIRECTORY_VARIABLE: &str = "KEELSON_QEMU_TEST_DIRECTORY";
 

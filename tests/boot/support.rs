@@ -13,7 +13,7 @@ use keelson_qemu::{
 };
 
 /// A boot in software emulation on a busy machine; a good one takes a tenth of it.
-pub(crate) const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
+pub(crate) const BOOT_TIMEOUT: Duration = Duration::from_mins(2);
 /// The health unit prints this once all is well, before the soak time.
 pub(crate) const HEALTHY: &str = "keelson: healthy";
 /// Size of a test machine's disk; the image is smaller.

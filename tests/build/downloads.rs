@@ -3,9 +3,13 @@
 use image_build::lock::LockedPackage;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::fixture::{Cache, Checkout, assert_says, find};
 use crate::server::{Answer, Server};
+
+/// So often a server is asked that may be in passing trouble.
+const ATTEMPTS: usize = 3;
 
 /// A warm build whose one missing package is small.
 struct Missing {
@@ -30,8 +34,13 @@ impl Missing {
         }
     }
 
-    /// Builds from a server that answers so, expects it to fail and checks that nothing was kept.
+    /// Builds from a server that answers so, expects it to fail at once and checks that nothing was kept.
     fn fail(&self, answer: Answer, renew: bool) -> String {
+        self.fail_after(1, answer, renew)
+    }
+
+    /// The same for a server that is asked so often.
+    fn fail_after(&self, attempts: usize, answer: Answer, renew: bool) -> String {
         let server = Server::new(move |_| answer.clone());
         let lock = self.checkout.read("image/packages.lock");
         let mut run = self.cache.build_of(&self.checkout);
@@ -39,7 +48,8 @@ impl Missing {
             run = run.argument("--renew-vanished");
         }
         let error = run.mirror(Some(&server.mirror())).fail();
-        assert_eq!(server.asked(), [format!("/debian/{}", self.package.path)]);
+        let asked = vec![format!("/debian/{}", self.package.path); attempts];
+        assert_eq!(server.asked(), asked);
         assert!(!self.cache.package(&self.package).exists(), "it was kept");
         let is_left = |name: &str| name.contains(".part");
         let left = find(&self.cache.file("packages"), &is_left);
@@ -93,27 +103,41 @@ fn a_file_of_another_length_is_refused() {
 }
 
 #[test]
-fn a_connection_that_breaks_or_stalls_ends_in_an_error() {
+fn a_connection_that_breaks_again_and_again_ends_in_an_error() {
     let missing = Missing::new();
     let (body, promised) = (missing.contents[..4000].to_vec(), missing.contents.len());
-    let cut = Answer::Cut {
-        body: body.clone(),
-        promised,
-    };
+    let cut = Answer::Cut { body, promised };
     assert_says(
-        &missing.fail(cut, false),
+        &missing.fail_after(ATTEMPTS, cut, false),
         &["cannot fetch", &missing.package.path],
     );
-    let stalled = Answer::Stalled { body, promised };
-    let error = missing.fail(stalled, false);
-    assert_says(&error, &["cannot fetch", &missing.package.path, "timeout"]);
 }
 
 #[test]
 fn a_broken_server_is_named_with_its_status() {
     let missing = Missing::new();
-    let error = missing.fail(Answer::Status(503), true);
+    let error = missing.fail_after(ATTEMPTS, Answer::Status(503), true);
     assert_says(&error, &["cannot fetch", &missing.package.path, "503"]);
+    let error = missing.fail(Answer::Status(403), true);
+    assert_says(&error, &["cannot fetch", &missing.package.path, "403"]);
+}
+
+#[test]
+fn trouble_that_passes_does_not_end_a_build() {
+    let missing = Missing::new();
+    let (contents, asked) = (missing.contents.clone(), AtomicUsize::new(0));
+    let server = Server::new(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => Answer::Status(503),
+        1 => Answer::Stalled {
+            body: contents[..4000].to_vec(),
+            promised: contents.len(),
+        },
+        _ => Answer::Body(contents.clone()),
+    });
+    let run = missing.cache.build_of(&missing.checkout);
+    run.mirror(Some(&server.mirror())).succeed();
+    let kept = fs::read(missing.cache.package(&missing.package)).expect("kept");
+    assert_eq!((kept, server.asked().len()), (missing.contents, ATTEMPTS));
 }
 
 #[test]

@@ -56,7 +56,12 @@ pub(crate) fn programs() -> &'static Path {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("keelson-programs");
         fs::create_dir_all(&folder).expect("created");
         let target = target_directory();
-        for path in ["release/osctl", "x86_64-unknown-linux-gnu/release/init"] {
+        for path in [
+            "release/kvctl",
+            "release/kvd",
+            "release/osctl",
+            "x86_64-unknown-linux-gnu/release/init",
+        ] {
             let source = required(target.join(path));
             let name = source.file_name().expect("a program");
             fs::copy(&source, folder.join(name)).expect("copied");

@@ -11,7 +11,7 @@ use crate::sparse::content_digest;
 
 const POLL: Duration = Duration::from_millis(3);
 /// Long enough for any step on any machine; a build that gets nowhere fails the test.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Starts a build and kills it as soon as `sign` exists.
 fn kill_when(run: &Run, sign: &Path, signal: Signal) {

@@ -37,7 +37,10 @@ impl TrackedFile {
     }
 }
 
-/// The regular files that git tracks, with their contents; bytes that are no UTF-8 are replaced.
+/// Code of others that is kept here; the repository's rules are for our own.
+const THIRD_PARTY: &str = "crates/base2histogram/";
+
+/// The regular files of ours that git tracks, with their contents; bytes that are no UTF-8 are replaced.
 ///
 /// # Panics
 /// When git fails or a file cannot be read.
@@ -56,6 +59,7 @@ pub fn tracked_files() -> Vec<TrackedFile> {
     );
     String::from_utf8_lossy(&listing.stdout)
         .split_terminator('\0')
+        .filter(|path| !path.starts_with(THIRD_PARTY))
         // Deleted but not committed yet, and links, which have no contents of their own.
         .filter(|path| {
             root.join(path)

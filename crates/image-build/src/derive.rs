@@ -1,6 +1,8 @@
 //! What maintainer scripts would derive from packages alone: module indexes, the linker's cache, the
-//! hardware database and the certificate bundle.
+//! hardware database, the certificate bundle; and the device nodes of modules that are loaded when one
+//! is opened, which `kmod static-nodes` would find out again at every boot.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::error::{BuildError, Result};
@@ -12,6 +14,7 @@ use crate::tree::{Node, NodeKind, Tree};
 const CERTIFICATE_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
 const CERTIFICATES: &str = "usr/share/ca-certificates/mozilla";
 const MODULES: &str = "usr/lib/modules";
+const STATIC_NODES: &str = "usr/lib/tmpfiles.d/static-nodes.conf";
 const HARDWARE_RULES: &str = "usr/lib/udev/hwdb.d";
 
 /// Adds all of it to the tree; `scratch` is a directory for the tools to work in.
@@ -56,7 +59,35 @@ fn add_module_indexes(tree: &mut Tree, tools: &Tools, scratch: &Path) -> Result<
             tree.insert(path, node.clone());
         }
     }
+    let names = staging.read(&format!("{folder}/modules.devname"))?;
+    let nodes = static_nodes(&String::from_utf8_lossy(&names))?;
+    tree.insert(STATIC_NODES, Node::file(0o644, nodes.into_bytes()));
     Ok(())
+}
+
+/// depmod's `modules.devname` as tmpfiles.d(5): a line is `MODULE NAME TYPEMAJOR:MINOR`, such as
+/// `tun net/tun c10:200`.
+fn static_nodes(names: &str) -> Result<String> {
+    let mut text = String::from("# Devices whose module is loaded when somebody opens them.\n");
+    let lines = names.lines().filter(|line| !line.starts_with('#'));
+    for line in lines {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_module, name, device] = words[..] else {
+            return Err(BuildError::Root(format!(
+                "modules.devname: what is {line:?}?"
+            )));
+        };
+        let (kind @ ("b" | "c"), number) = device.split_at(1) else {
+            return Err(BuildError::Root(format!(
+                "modules.devname: what is {device:?}?"
+            )));
+        };
+        if let Some((folder, _)) = name.rsplit_once('/') {
+            let _ = writeln!(text, "d /dev/{folder} 0755 - - -");
+        }
+        let _ = writeln!(text, "{kind}! /dev/{name} 0600 - - - {number}");
+    }
+    Ok(text)
 }
 
 fn add_linker_cache(tree: &mut Tree, tools: &Tools, scratch: &Path) -> Result<()> {
@@ -113,4 +144,22 @@ fn add_certificate_bundle(tree: &mut Tree) -> Result<()> {
     tree.insert(CERTIFICATE_BUNDLE, Node::file(0o644, bundle));
     tree.retain(|path, _| !path.starts_with("usr/share/ca-certificates"));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_nodes_are_those_of_modules_devname() {
+        let names = "# Device nodes to trigger on-demand module loading.\n\
+                     fuse fuse c10:229\ntun net/tun c10:200\nloop loop-control b7:0\n";
+        let expected = "# Devices whose module is loaded when somebody opens them.\n\
+                        c! /dev/fuse 0600 - - - 10:229\n\
+                        d /dev/net 0755 - - -\nc! /dev/net/tun 0600 - - - 10:200\n\
+                        b! /dev/loop-control 0600 - - - 7:0\n";
+        assert_eq!(static_nodes(names).unwrap(), expected);
+        assert!(static_nodes("fuse fuse").is_err());
+        assert!(static_nodes("fuse fuse x10:229").is_err());
+    }
 }

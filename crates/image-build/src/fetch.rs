@@ -1,7 +1,7 @@
 //! Fetching packages into a cache of files named by their SHA-256.
 //!
-//! A file stands under its name only after its hash was checked. Several are fetched at once; what was
-//! fetched before a failure stays for the next build.
+//! A file stands under its name only after its hash was checked. Several are fetched at once, and what
+//! may pass is tried again; what was fetched before a failure stays for the next build.
 
 use sha2::{Digest as _, Sha256};
 use std::io::{Read, Write};
@@ -21,7 +21,11 @@ const DOWNLOADS_AT_ONCE: usize = 6;
 /// A server that sends nothing for so long has stalled.
 const STALL_LIMIT: Duration = Duration::from_secs(20);
 /// Longest time for one package, however slowly it comes.
-const DOWNLOAD_LIMIT: Duration = Duration::from_secs(3600);
+const DOWNLOAD_LIMIT: Duration = Duration::from_hours(1);
+/// Before it is tried again after something that may pass: a broken connection, a server in trouble.
+const RETRY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+/// What a server says that is in trouble.
+const TROUBLE: [u16; 5] = [429, 500, 502, 503, 504];
 /// Extension of the file that a download goes to.
 const PARTIAL: &str = "part";
 
@@ -116,6 +120,20 @@ struct Downloads<'a> {
     error: Mutex<Option<BuildError>>,
 }
 
+/// Why an attempt failed.
+enum Failure {
+    /// The next one may go better.
+    Passing(BuildError),
+    /// So would every other.
+    Lasting(BuildError),
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        Self::Lasting(error)
+    }
+}
+
 impl<'a> Downloads<'a> {
     fn new(
         cache: &'a PackageCache,
@@ -143,7 +161,7 @@ impl<'a> Downloads<'a> {
             let Some(package) = self.missing.get(self.next.fetch_add(1, Ordering::Relaxed)) else {
                 return;
             };
-            if let Err(error) = self.fetch_one(package) {
+            if let Err(error) = self.fetch_patiently(package) {
                 self.error
                     .lock()
                     .expect("no thread panicked")
@@ -152,12 +170,24 @@ impl<'a> Downloads<'a> {
         }
     }
 
-    fn fetch_one(&self, package: &LockedPackage) -> Result<()> {
+    fn fetch_patiently(&self, package: &LockedPackage) -> Result<()> {
+        let mut pauses = RETRY_PAUSES.iter();
+        loop {
+            match (self.fetch_one(package), pauses.next()) {
+                (Ok(()), _) => return Ok(()),
+                (Err(Failure::Passing(_)), Some(pause)) => std::thread::sleep(*pause),
+                (Err(Failure::Passing(error) | Failure::Lasting(error)), _) => return Err(error),
+            }
+        }
+    }
+
+    fn fetch_one(&self, package: &LockedPackage) -> std::result::Result<(), Failure> {
         let url = self.mirrors.url(package);
         let fetch_error = |source| BuildError::Fetch {
             url: url.clone(),
             source: Box::new(source),
         };
+        // Without a network nothing is gained by waiting; a mirror that cannot be reached is wrong.
         let mut response = self.agent.get(&url).call().map_err(fetch_error)?;
         match response.status().as_u16() {
             200 => self.store(package, &url, response.body_mut().as_reader()),
@@ -168,20 +198,34 @@ impl<'a> Downloads<'a> {
                     .push(package.clone());
                 Ok(())
             }
-            status => Err(fetch_error(ureq::Error::StatusCode(status))),
+            status => {
+                let error = fetch_error(ureq::Error::StatusCode(status));
+                Err(if TROUBLE.contains(&status) {
+                    Failure::Passing(error)
+                } else {
+                    Failure::Lasting(error)
+                })
+            }
         }
     }
 
-    fn store(&self, package: &LockedPackage, url: &str, body: impl Read) -> Result<()> {
+    fn store(
+        &self,
+        package: &LockedPackage,
+        url: &str,
+        body: impl Read,
+    ) -> std::result::Result<(), Failure> {
         let target = self.cache.path(package);
         let partial = target.with_extension(PARTIAL);
-        let result = self.copy_checked(package, url, body, &partial);
+        let mut received = 0;
+        let result = self.copy_checked(package, url, body, &partial, &mut received);
         if result.is_err() {
             // Whatever came is of no use; the error that is returned matters more than this one.
             let _ = std::fs::remove_file(&partial);
+            self.bytes.fetch_sub(received, Ordering::Relaxed);
         }
         result?;
-        rename(&partial, &target)
+        Ok(rename(&partial, &target)?)
     }
 
     fn copy_checked(
@@ -190,51 +234,32 @@ impl<'a> Downloads<'a> {
         url: &str,
         body: impl Read,
         partial: &Path,
-    ) -> Result<()> {
+        received: &mut u64,
+    ) -> std::result::Result<(), Failure> {
         let mut file = create(partial)?;
         let mut hasher = Sha256::new();
-        let mut received = 0;
         let mut buffer = vec![0; 1 << 16];
         // One byte more than expected is enough to know that it is wrong.
         let mut body = body.take(package.size + 1);
         loop {
-            let count = body.read(&mut buffer).map_err(|e| BuildError::Fetch {
-                url: url.to_owned(),
-                source: Box::new(ureq::Error::Io(e)),
+            let count = body.read(&mut buffer).map_err(|e| {
+                Failure::Passing(BuildError::Fetch {
+                    url: url.to_owned(),
+                    source: Box::new(ureq::Error::Io(e)),
+                })
             })?;
             if count == 0 {
                 break;
             }
-            received += count as u64;
+            *received += count as u64;
             hasher.update(&buffer[..count]);
             file.write_all(&buffer[..count])
                 .map_err(|e| BuildError::io("write", partial, e))?;
             let bytes = self.bytes.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
             (self.progress)(bytes, self.bytes_in_all);
         }
-        if received != package.size {
-            let more = if received > package.size {
-                "more than "
-            } else {
-                ""
-            };
-            return Err(BuildError::LengthMismatch {
-                package: package.name.clone(),
-                url: url.to_owned(),
-                expected: package.size,
-                actual: format!("{more}{}", received.min(package.size)),
-            });
-        }
         let actual = Digest(hasher.finalize().into()).to_string();
-        if actual == package.sha256 {
-            return Ok(());
-        }
-        Err(BuildError::HashMismatch {
-            package: package.name.clone(),
-            url: url.to_owned(),
-            expected: package.sha256.clone(),
-            actual,
-        })
+        Ok(check(package, url, *received, actual)?)
     }
 
     fn finish(self) -> Result<Fetched> {
@@ -250,6 +275,32 @@ impl<'a> Downloads<'a> {
     }
 }
 
+/// Whether what came is what the lock says.
+fn check(package: &LockedPackage, url: &str, received: u64, actual: String) -> Result<()> {
+    if received != package.size {
+        let more = if received > package.size {
+            "more than "
+        } else {
+            ""
+        };
+        return Err(BuildError::LengthMismatch {
+            package: package.name.clone(),
+            url: url.to_owned(),
+            expected: package.size,
+            actual: format!("{more}{}", received.min(package.size)),
+        });
+    }
+    if actual == package.sha256 {
+        return Ok(());
+    }
+    Err(BuildError::HashMismatch {
+        package: package.name.clone(),
+        url: url.to_owned(),
+        expected: package.sha256.clone(),
+        actual,
+    })
+}
+
 /// The HTTP client: status codes are answers, not errors, and nothing waits for ever.
 fn agent() -> ureq::Agent {
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -261,7 +312,7 @@ fn agent() -> ureq::Agent {
         .tls_config(tls)
         .http_status_as_error(false)
         .timeout_connect(Some(Duration::from_secs(20)))
-        .timeout_recv_response(Some(Duration::from_secs(60)))
+        .timeout_recv_response(Some(Duration::from_mins(1)))
         .timeout_per_read(Some(STALL_LIMIT))
         .timeout_recv_body(Some(DOWNLOAD_LIMIT))
         .user_agent(concat!("keelson/", env!("CARGO_PKG_VERSION")))

@@ -95,15 +95,23 @@ fn build(workspace: &Path, recipe: &Recipe) -> Result<()> {
 /// No path of the build machine gets into a program; the same flags as the Makefile's, so that cargo
 /// builds nothing twice.
 fn path_flags(workspace: &Path) -> String {
-    if let Ok(flags) = std::env::var("RUSTFLAGS") {
-        return flags;
-    }
+    std::env::var("RUSTFLAGS").unwrap_or_else(|_| {
+        format!(
+            "--remap-path-prefix={}=/keelson --remap-path-prefix={}=/cargo",
+            workspace.display(),
+            cargo_home()
+        )
+    })
+}
+
+/// The same for dependencies that are written in C.
+fn path_flags_of_c() -> String {
+    std::env::var("CFLAGS").unwrap_or_else(|_| format!("-ffile-prefix-map={}=/cargo", cargo_home()))
+}
+
+fn cargo_home() -> String {
     let home = std::env::var("HOME").unwrap_or_default();
-    let cargo_home = std::env::var("CARGO_HOME").unwrap_or_else(|_| format!("{home}/.cargo"));
-    format!(
-        "--remap-path-prefix={}=/keelson --remap-path-prefix={cargo_home}=/cargo",
-        workspace.display()
-    )
+    std::env::var("CARGO_HOME").unwrap_or_else(|_| format!("{home}/.cargo"))
 }
 
 fn cargo(workspace: &Path, arguments: &[&str], flags: &str) -> Result<()> {
@@ -111,6 +119,7 @@ fn cargo(workspace: &Path, arguments: &[&str], flags: &str) -> Result<()> {
         .args(arguments)
         .current_dir(workspace)
         .env("RUSTFLAGS", flags)
+        .env("CFLAGS", path_flags_of_c())
         .stdin(Stdio::null())
         .status()
         .map_err(|source| BuildError::ToolMissing {

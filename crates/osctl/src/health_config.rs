@@ -12,7 +12,7 @@ use crate::system_root::SystemRoot;
 /// Later ones override earlier ones.
 const PATHS: [&str; 2] = ["/usr/lib/keelson/health.toml", "/etc/keelson/health.toml"];
 const DEFAULT_SOAK: Duration = Duration::from_secs(30);
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// The configuration in force.
 #[derive(Debug, Clone, PartialEq, Eq)]

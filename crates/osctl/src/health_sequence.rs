@@ -7,8 +7,10 @@ use std::time::Duration;
 use crate::error::chain;
 use crate::health_check::{HealthView, Verdict};
 
-/// How often the machine is looked at.
-const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the machine is looked at until it is healthy.
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
+/// How often it is looked at while it has to stay so.
+const SOAK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A clock that counts from the kernel's start.
 pub(crate) trait Clock {
@@ -79,7 +81,7 @@ pub(crate) fn run(
     loop {
         let verdict = look(source);
         let now = clock.since_boot();
-        let until = match verdict {
+        let (until, interval) = match verdict {
             Verdict::Healthy(notes) => {
                 let healthy_after = match phase {
                     Phase::Checking => now,
@@ -95,7 +97,7 @@ pub(crate) fn run(
                 phase = Phase::Soaking {
                     since: healthy_after,
                 };
-                healthy_after + limits.soak
+                (healthy_after + limits.soak, SOAK_INTERVAL)
             }
             Verdict::Waiting(reasons) | Verdict::Unhealthy(reasons) => {
                 audience.checking(&reasons);
@@ -106,10 +108,10 @@ pub(crate) fn run(
                     };
                 }
                 phase = Phase::Checking;
-                deadline
+                (deadline, CHECK_INTERVAL)
             }
         };
-        clock.sleep(POLL_INTERVAL.min(until.saturating_sub(now)));
+        clock.sleep(interval.min(until.saturating_sub(now)));
     }
 }
 

@@ -10,11 +10,14 @@ use crate::system_root::SystemRoot;
 
 const INTERFACES: &str = "/sys/class/net";
 const LINKS: &str = "/run/systemd/netif/links";
+/// It exists while systemd-udevd has events to handle: the driver of a network card may be among
+/// them.
+const DEVICE_QUEUE: &str = "/run/udev/queue";
 
 /// The network as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NetworkState {
-    /// At least one link is configured and has an address.
+    /// At least one link has a routable address, or is configured with any address.
     Configured,
     /// The machine has no network hardware, and no link that networkd manages.
     NoInterfaces,
@@ -53,7 +56,12 @@ impl NetworkState {
                 links.extend(read_link(root, name)?);
             }
         }
-        Ok(judge(&links))
+        Ok(match judge(&links) {
+            Self::NoInterfaces if root.exists(DEVICE_QUEUE) => {
+                Self::Pending("devices are still being looked for".to_owned())
+            }
+            state => state,
+        })
     }
 }
 
@@ -123,8 +131,11 @@ impl Link {
                 administrative,
                 operational,
             } => {
-                administrative == "configured"
-                    && ["degraded", "routable"].contains(&operational.as_str())
+                // With a routable address it does not matter that IPv6 may still be on its way.
+                matches!(
+                    (administrative.as_str(), operational.as_str()),
+                    ("configured" | "configuring", "routable") | ("configured", "degraded")
+                )
             }
         }
     }

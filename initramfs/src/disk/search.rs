@@ -1,5 +1,6 @@
 //! Waits until the boot disk is there: loads drivers, the likeliest first, and looks again until it
-//! is or time is up. Drivers that it did not need are left to udev.
+//! is or time is up. Drivers that it did not need are left to udev: a copy of the disk behind one of
+//! them does not count, because waiting for the links of an empty controller costs every boot 0.4 s.
 //!
 //! Which disk it is, is decided in [`crate::disk::choice`].
 use std::path::Path;
@@ -51,11 +52,6 @@ pub(crate) fn find(
     let mut pause = FIRST_PAUSE;
     loop {
         let loaded = modules.load_next_driver();
-        // A disk that is named is taken as soon as its driver has shown it; where only the root hash
-        // tells, another driver may yet bring a second candidate.
-        if loaded && matches!(criterion, Criterion::OnlyRoot) {
-            continue;
-        }
         match look(&criterion, options) {
             Ok(disk) => return Ok(disk),
             Err(error) if start.elapsed() > TIME_OUT || error.is_final() => return Err(error),

@@ -24,8 +24,8 @@ use crate::state::tree_copy::{self, CopyError};
 /// How many layers are kept: two installed versions and some to go back to by hand.
 const KEPT: usize = 4;
 const TEMPORARY_PREFIX: &str = ".new-";
-/// Caches that a new version brings anew: an old copy above would mask it. Accounts are inherited; at every
-/// boot systemd-sysusers adds to them the users that only the new version has.
+/// Caches that a new version brings anew: an old copy above would mask it. Accounts are inherited; at the first
+/// boot of a version systemd-sysusers adds to them the users that only the new version has.
 const NOT_INHERITED: [&str; 2] = [".updated", "ld.so.cache"];
 
 /// Why `/etc` could not be assembled.

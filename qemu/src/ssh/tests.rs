@@ -54,7 +54,7 @@ fn connecting_is_tried_until_it_works() {
     let script = "echo x >>attempts; [ $(wc -l <attempts) -lt 3 ] && exit 255; \
                   touch control-root-2222; exec sleep 600";
     let mut fixture = fixture(script);
-    fixture.ssh.wait_ready(Duration::from_secs(60)).unwrap();
+    fixture.ssh.wait_ready(Duration::from_mins(1)).unwrap();
     let attempts = fs::read_to_string(fixture.ssh.file("attempts")).unwrap();
     assert_eq!(attempts.lines().count(), 3);
 }
@@ -72,10 +72,7 @@ fn failure_to_connect_says_what_ssh_said() {
 fn end_of_the_machine_ends_the_wait() {
     let mut fixture = fixture("exit 255");
     fixture.guest = None;
-    let error = fixture
-        .ssh
-        .wait_ready(Duration::from_secs(600))
-        .unwrap_err();
+    let error = fixture.ssh.wait_ready(Duration::from_mins(10)).unwrap_err();
     assert!(error.to_string().contains("the machine ended"), "{error}");
 }
 

@@ -57,6 +57,18 @@ fn a_machine_without_hardware_needs_no_network() {
 }
 
 #[test]
+fn a_card_whose_driver_is_not_loaded_yet_is_waited_for() {
+    let machine = Machine::new();
+    let queue = machine.0.path().join("run/udev/queue");
+    fs::create_dir_all(queue.parent().unwrap()).unwrap();
+    fs::write(&queue, "").unwrap();
+    let expected = "devices are still being looked for".to_owned();
+    assert_eq!(machine.judged(), NetworkState::Pending(expected));
+    fs::remove_file(queue).unwrap();
+    assert_eq!(machine.judged(), NetworkState::NoInterfaces);
+}
+
+#[test]
 fn a_link_is_waited_for_until_it_is_configured() {
     let machine = Machine::new();
     machine.hardware("eth0", 2);
@@ -69,6 +81,8 @@ fn a_link_is_waited_for_until_it_is_configured() {
     assert_eq!(machine.judged(), pending("eth0 is configuring (degraded)"));
     machine.state(2, "configured", "no-carrier");
     assert_eq!(machine.judged(), pending("eth0 is configured (no-carrier)"));
+    machine.state(2, "configuring", "routable");
+    assert_eq!(machine.judged(), NetworkState::Configured);
     machine.state(2, "configured", "degraded");
     assert_eq!(machine.judged(), NetworkState::Configured);
     machine.state(2, "configured", "routable");

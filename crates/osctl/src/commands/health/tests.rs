@@ -98,7 +98,7 @@ fn an_unhealthy_boot_says_why_and_stays_counted() {
     let mut announcer = Announcer::new(&machine.root, &machine.boot);
     let reasons = vec!["a.service has failed".to_owned(), "b".to_owned()];
     let outcome = Outcome::Unhealthy {
-        unhealthy_after: Duration::from_secs(300),
+        unhealthy_after: Duration::from_mins(5),
         reasons: reasons.clone(),
     };
     assert_eq!(announcer.finish(outcome), ExitCode::FAILURE);
