@@ -1,11 +1,13 @@
 # The doors. `make run` and `make test` do everything on a fresh Debian 12 machine with a Rust toolchain.
-.PHONY: run image test bench soak check fix clean setup
+.PHONY: run image test bench soak fuzz check fix clean setup
 .DEFAULT_GOAL := image
 SHELL := /bin/sh
 
 # No path of this machine gets into a program; the same flags everywhere, so that nothing is built twice.
 CARGO_HOME ?= $(HOME)/.cargo
 export RUSTFLAGS := --remap-path-prefix=$(CURDIR)=/keelson --remap-path-prefix=$(CARGO_HOME)=/cargo
+# The same for what is written in C, such as aws-lc.
+export CFLAGS := -ffile-prefix-map=$(CARGO_HOME)=/cargo
 KEELSON := target/release/keelson
 
 setup:
@@ -30,6 +32,10 @@ test: setup
 # What takes too long for CI.
 soak: setup
 	@tests/run soak
+
+# Arbitrary bytes for what reads requests, logs and releases: a minute each.
+fuzz: setup
+	@tests/fuzz
 
 # Figures, each beside its peer measured in the same run; a Markdown table.
 bench: $(KEELSON)

@@ -1,4 +1,4 @@
-//! The command line of `bench`, as clap derives it. No behaviour.
+//! The command line of `bench`, as clap derives it.
 
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
@@ -12,9 +12,13 @@ pub(crate) enum Section {
     Builds,
     /// Boots and idle machines
     Boots,
+    /// The key-value store beside etcd
+    Kv,
+    /// The key-value store's v3 API beside etcd's
+    Kv3,
 }
 
-/// Measures Keelson and a stock Debian 13 and prints a Markdown table.
+/// Measures Keelson beside a stock Debian 13 and etcd and prints Markdown tables.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -38,7 +42,17 @@ pub(crate) struct Arguments {
         env = "KEELSON_CACHE"
     )]
     pub(crate) cache: PathBuf,
+    /// Measure almost nothing of `kv3`, to try whether it works
+    #[arg(long)]
+    pub(crate) quick: bool,
     /// Say where the time of each boot went
     #[arg(long)]
     pub(crate) details: bool,
+}
+
+impl Arguments {
+    /// Whether these figures are asked for.
+    pub(crate) fn wants(&self, section: Section) -> bool {
+        self.only.is_empty() || self.only.contains(&section)
+    }
 }

@@ -19,8 +19,8 @@ use crate::stock_disk;
 const OUR_MILESTONE: Milestone = Milestone::ConsoleLine("keelson: healthy after");
 
 /// How long a boot may take in software emulation.
-const BOOT_TIMEOUT: Duration = Duration::from_secs(240);
-const SSH_TIMEOUT: Duration = Duration::from_secs(60);
+const BOOT_TIMEOUT: Duration = Duration::from_mins(4);
+const SSH_TIMEOUT: Duration = Duration::from_mins(1);
 const POWER_OFF_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long a booted machine is left alone before it is asked: it is idle then.
 const QUIET: Duration = Duration::from_secs(20);

@@ -15,6 +15,8 @@ mod boot_stages;
 mod boots;
 mod builds;
 mod command;
+mod kv;
+mod kv3;
 mod machines;
 mod sizes;
 mod stock;
@@ -38,11 +40,26 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     interrupt::install()?;
-    let wants = |section| arguments.only.is_empty() || arguments.only.contains(&section);
+    let all = [Section::Sizes, Section::Builds, Section::Boots];
+    if all.iter().any(|section| arguments.wants(*section)) {
+        image(arguments)?;
+    }
+    if arguments.wants(Section::Kv) {
+        key_value_store(arguments)?;
+    }
+    if arguments.wants(Section::Kv3) {
+        key_value_store_v3(arguments)?;
+    }
+    Ok(())
+}
+
+/// The image and its boots, beside a stock Debian.
+fn image(arguments: &Arguments) -> anyhow::Result<()> {
     let builder = builds::Builder::new(arguments)?;
     let image = builder.image()?;
     let peer = stock::find_or_build(&builder)?;
     let mut table = Table {
+        peer: ("stock Debian 13", "stock"),
         rows: Vec::new(),
         notes: vec![
             format!("Medians of {} runs.", arguments.runs),
@@ -50,24 +67,57 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ],
     };
     let path = builder.cache.join("bench.md");
-    if wants(Section::Sizes) {
+    if arguments.wants(Section::Sizes) {
         table
             .rows
             .extend(sizes::measure(&image, &builder.cache, peer.image())?);
         write(&table, &path)?;
     }
-    if wants(Section::Builds) {
+    if arguments.wants(Section::Builds) {
         table
             .rows
             .extend(builds::measure(&builder, arguments.runs, &peer)?);
         write(&table, &path)?;
     }
-    if wants(Section::Boots) {
+    if arguments.wants(Section::Boots) {
         let measured = boots::measure(arguments, &builder.cache, &image, peer.image())?;
         table.notes.push(measured.engine);
         table.rows.extend(measured.rows);
     }
     write(&table, &path)?;
+    print!("{table}");
+    Ok(())
+}
+
+/// kvd beside etcd.
+fn key_value_store(arguments: &Arguments) -> anyhow::Result<()> {
+    let table = Table {
+        peer: ("etcd 3.4", "etcd"),
+        rows: kv::measure(arguments)?,
+        notes: vec![format!(
+            "Medians of {} runs; servers and load on the same machine, one disk, every write synced by both.",
+            arguments.runs
+        )],
+    };
+    write(&table, &arguments.cache.join("bench-kv.md"))?;
+    print!("{table}");
+    Ok(())
+}
+
+/// kvd beside etcd, by the v3 API.
+fn key_value_store_v3(arguments: &Arguments) -> anyhow::Result<()> {
+    let measured = kv3::measure(arguments)?;
+    let mut notes = vec![format!(
+        "Medians of {} runs; one member, 256-byte values; servers and load on the same machine, one disk, every write synced by both.",
+        measured.runs
+    )];
+    notes.extend(measured.notes);
+    let table = Table {
+        peer: ("etcd 3.4", "etcd"),
+        rows: measured.rows,
+        notes,
+    };
+    write(&table, &arguments.cache.join("bench-kv3.md"))?;
     print!("{table}");
     Ok(())
 }

@@ -28,6 +28,14 @@ pub(crate) enum Unit {
     Seconds,
     /// Things, counted.
     Count,
+    /// Things in a second.
+    PerSecond,
+    /// Thousandths of a second.
+    Milliseconds,
+    /// Millionths of a second.
+    Microseconds,
+    /// Hundredths.
+    Percent,
 }
 
 /// The peer's side of a row.
@@ -48,11 +56,15 @@ pub(crate) enum Target {
     AtMost(f64),
     /// At most this part of the peer's figure.
     RatioAtMost(f64),
+    /// At least so many times the peer's figure.
+    RatioAtLeast(f64),
 }
 
-/// Everything that is printed.
+/// The figures beside those of one peer.
 #[derive(Debug)]
 pub(crate) struct Table {
+    /// The peer's name, in full and as targets call it.
+    pub(crate) peer: (&'static str, &'static str),
     /// One line each.
     pub(crate) rows: Vec<Row>,
     /// Sentences above the table.
@@ -89,6 +101,7 @@ impl Row {
             Target::None => return "",
             Target::AtMost(limit) => median(&self.ours).map(|ours| ours <= limit),
             Target::RatioAtMost(limit) => self.ratio().map(|ratio| ratio <= limit),
+            Target::RatioAtLeast(limit) => self.ratio().map(|ratio| ratio >= limit),
         };
         match within {
             Some(true) => "met",
@@ -97,11 +110,12 @@ impl Row {
         }
     }
 
-    fn target_text(&self) -> String {
+    fn target_text(&self, peer: &str) -> String {
         match self.target {
             Target::None => String::new(),
             Target::AtMost(limit) => format!("≤ {limit} {}", self.unit).trim_end().to_owned(),
-            Target::RatioAtMost(limit) => format!("≤ {limit} of stock"),
+            Target::RatioAtMost(limit) => format!("≤ {limit} of {peer}"),
+            Target::RatioAtLeast(limit) => format!("≥ {limit} of {peer}"),
         }
     }
 }
@@ -113,6 +127,10 @@ impl Unit {
             (Some(value), Self::Megabytes) => format!("{value:.1} MB"),
             (Some(value), Self::Seconds) => format!("{value:.2} s"),
             (Some(value), Self::Count) => format!("{value:.0}"),
+            (Some(value), Self::PerSecond) => format!("{value:.0}/s"),
+            (Some(value), Self::Milliseconds) => format!("{value:.2} ms"),
+            (Some(value), Self::Microseconds) => format!("{value:.1} µs"),
+            (Some(value), Self::Percent) => format!("{value:.2} %"),
         }
     }
 }
@@ -123,12 +141,16 @@ impl fmt::Display for Unit {
             Self::Megabytes => "MB",
             Self::Seconds => "s",
             Self::Count => "",
+            Self::PerSecond => "/s",
+            Self::Milliseconds => "ms",
+            Self::Microseconds => "µs",
+            Self::Percent => "%",
         })
     }
 }
 
-impl fmt::Display for Row {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Row {
+    fn line(&self, peer_name: &str) -> String {
         let peer = match &self.peer {
             Peer::Measured(samples) => self.unit.number(samples),
             Peer::Absent(why) => (*why).to_owned(),
@@ -136,12 +158,11 @@ impl fmt::Display for Row {
         let ratio = self
             .ratio()
             .map_or(String::new(), |ratio| format!("{ratio:.2}"));
-        write!(
-            formatter,
+        format!(
             "| {} | {} | {peer} | {ratio} | {} | {} |",
             self.name,
             self.unit.number(&self.ours),
-            self.target_text(),
+            self.target_text(peer_name),
             self.verdict()
         )
     }
@@ -154,12 +175,13 @@ impl fmt::Display for Table {
         }
         writeln!(
             formatter,
-            "\n| figure | Keelson | stock Debian 13 | ratio | target | |"
+            "\n| figure | Keelson | {} | ratio | target | |",
+            self.peer.0
         )?;
         writeln!(formatter, "|---|--:|--:|--:|--:|---|")?;
         self.rows
             .iter()
-            .try_for_each(|row| writeln!(formatter, "{row}"))
+            .try_for_each(|row| writeln!(formatter, "{}", row.line(self.peer.1)))
     }
 }
 
@@ -208,7 +230,7 @@ mod tests {
     fn ratio_is_of_medians() {
         let row = row(&[1.0, 2.0, 100.0], &[4.0]).with_target(Target::RatioAtMost(0.5));
         assert_eq!(
-            row.to_string(),
+            row.line("stock"),
             "| boot | 2.00 s | 4.00 s | 0.50 | ≤ 0.5 of stock | met |"
         );
     }
@@ -231,7 +253,7 @@ mod tests {
         let row = Row::new("boot", Unit::Seconds, vec![1.0], Peer::Absent("not root"))
             .with_target(Target::RatioAtMost(0.7));
         assert_eq!(
-            row.to_string(),
+            row.line("stock"),
             "| boot | 1.00 s | not root |  | ≤ 0.7 of stock | not measured |"
         );
         assert_eq!(
@@ -243,6 +265,7 @@ mod tests {
     #[test]
     fn notes_stand_above_the_table() {
         let table = Table {
+            peer: ("stock Debian 13", "stock"),
             rows: vec![row(&[1.0], &[2.0])],
             notes: vec!["Medians of 3 runs.".to_owned()],
         };

@@ -10,8 +10,14 @@ use crate::finding::{Finding, assert_none};
 /// Layers from the bottom up: a crate depends only on crates of lower layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Layer {
+    /// Texts that others defined, as values; they know no model of ours.
+    Formats,
     /// Formats and rules; no input or output.
     Models,
+    /// Models in the words of a protocol; no input or output either.
+    Protocols,
+    /// What stands on a disk, or is spoken to somebody else's server.
+    Foundations,
     /// Libraries that do the work.
     Services,
     /// Binaries.
@@ -22,11 +28,26 @@ enum Layer {
 
 /// Every crate of the workspace; `crates/README.md` draws the same.
 const LAYERS: &[(&str, Layer)] = &[
+    ("systemd-unit", Layer::Formats),
     ("disk-format", Layer::Models),
+    ("fleet-model", Layer::Models),
+    ("kv-model", Layer::Models),
+    ("seekable-zstd", Layer::Models),
+    ("etcd-v2", Layer::Protocols),
+    ("etcd-v3", Layer::Protocols),
+    ("update-model", Layer::Protocols),
+    ("raft-log", Layer::Foundations),
+    ("kv-store", Layer::Foundations),
+    ("kv-client", Layer::Foundations),
+    ("update-client", Layer::Foundations),
+    ("kv-cluster", Layer::Services),
     ("image-build", Layer::Services),
+    ("release-build", Layer::Services),
     ("keelson-qemu", Layer::Services),
     ("keelson", Layer::Programs),
     ("keelson-init", Layer::Programs),
+    ("kvd", Layer::Programs),
+    ("kvctl", Layer::Programs),
     ("osctl", Layer::Programs),
     ("keelson-tests", Layer::Tests),
 ];

@@ -11,7 +11,16 @@ use crate::rust_source::{
 };
 
 /// Source folders of the model crates.
-const MODEL_FOLDERS: &[&str] = &["crates/disk-format/src/"];
+const MODEL_FOLDERS: &[&str] = &[
+    "crates/disk-format/src/",
+    "crates/etcd-v2/src/",
+    "crates/etcd-v3/src/",
+    "crates/fleet-model/src/",
+    "crates/kv-model/src/",
+    "crates/seekable-zstd/src/",
+    "crates/update-model/src/",
+    "crates/systemd-unit/src/",
+];
 /// Files that may name a module all the same.
 const EXCEPTIONS: &[(&str, &str)] = &[
     // `Disk` for `File`: whoever opened the file passes it in, and the barrier needs its `sync_data`.

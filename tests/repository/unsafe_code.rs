@@ -10,6 +10,10 @@ use crate::rust_source::{flatten, is_word, line_of, rust_files, tokens};
 /// The files that may contain `unsafe`, and why they must.
 const FILES: &[(&str, &str)] = &[
     (
+        "crates/kvd/src/socket_activation.rs",
+        "sockets that systemd passed on, as bare descriptors",
+    ),
+    (
         "crates/osctl/src/system_calls.rs",
         "the ioctl that asks the device mapper for a table, without a safe wrapper",
     ),

@@ -1,0 +1,20 @@
+//! The key-value store as clients see it: real servers, real connections.
+//!
+//! What a crate can test by itself is tested there.
+
+mod altering_proxy;
+mod answer;
+mod backup;
+mod differential;
+mod etcdctl;
+mod faults;
+mod generator;
+mod isolation;
+mod json;
+mod migrate;
+mod normal_form;
+mod raw_http;
+mod request;
+mod script;
+mod server;
+mod v3;
