@@ -25,3 +25,28 @@ pub fn sections(image: &[u8]) -> Result<Vec<(String, Range<usize>)>, UkiError> {
         .map(|section| (section.name(), section.contents()))
         .collect())
 }
+
+/// Lengths of parts that make up the image from its first byte to its last: what stands before, between
+/// and behind the contents of its sections, and each of these alone.
+///
+/// Two images with the same kernel have a part in common, wherever it stands in them.
+pub fn part_lengths(image: &[u8]) -> Result<Vec<usize>, UkiError> {
+    let mut ranges: Vec<Range<usize>> = sections(image)?
+        .into_iter()
+        .map(|(_, range)| range)
+        .collect();
+    ranges.sort_by_key(|range| (range.start, range.end));
+    let mut ends: Vec<usize> = Vec::new();
+    for range in ranges {
+        // Sections that overlap would be an odd image; its parts are odd, but still make it up.
+        ends.extend([range.start, range.end]);
+    }
+    ends.push(image.len());
+    ends.sort_unstable();
+    ends.dedup();
+    let mut start = 0;
+    let lengths = ends
+        .into_iter()
+        .map(|end| end - std::mem::replace(&mut start, end));
+    Ok(lengths.filter(|length| *length > 0).collect())
+}

@@ -22,7 +22,7 @@ pub use error::VerityError;
 pub use layout::{Layout, Level, tree_length_bytes};
 pub use root_hash::{InvalidRootHash, RootHash};
 pub use superblock::{Superblock, table_parameters};
-pub use verify::verify;
+pub use verify::{read_digests, verify};
 
 /// Bytes of a block, of data as of the tree.
 pub const BLOCK_LENGTH_BYTES: u64 = 4096;

@@ -3,7 +3,9 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-/// Builds, boots and inspects Keelson disk images.
+use crate::release_cli::{ChannelArguments, KeysArguments, ReleaseArguments, ServeArguments};
+
+/// Builds, boots, inspects and releases Keelson disk images.
 #[derive(Debug, Parser)]
 #[command(name = "keelson", version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -23,6 +25,14 @@ pub(crate) enum Command {
     Lock(LockArguments),
     /// Say what an image, a boot image or an initramfs consists of
     Inspect(InspectArguments),
+    /// Make and rotate the keys that sign releases
+    Keys(KeysArguments),
+    /// Put a built image into a release directory, or check one
+    Release(ReleaseArguments),
+    /// Change what a channel says of a release
+    Channel(ChannelArguments),
+    /// Show a release directory over HTTP, for trying it out
+    Serve(ServeArguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell.

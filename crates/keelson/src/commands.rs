@@ -1,10 +1,14 @@
 //! The commands, one a module, and what they share.
 
 pub(crate) mod build;
+pub(crate) mod channel;
 pub(crate) mod completions;
 pub(crate) mod inspect;
+pub(crate) mod keys;
 pub(crate) mod lock;
+pub(crate) mod release;
 pub(crate) mod run;
+pub(crate) mod serve;
 
 use disk_format::gpt::SectorSize;
 use image_build::build::BuildOptions;

@@ -1,9 +1,10 @@
-//! `keelson`: builds, runs, locks and inspects Keelson images.
+//! `keelson`: builds, runs, locks, inspects and releases Keelson images.
 //!
 //! Parsing and exit codes only; a command's work stands in [`commands`].
 
 mod cli;
 mod commands;
+mod release_cli;
 mod terminal_report;
 
 use clap::Parser as _;
@@ -18,6 +19,10 @@ fn main() -> ExitCode {
         Command::Lock(arguments) => commands::lock::run(&arguments),
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
+        Command::Keys(arguments) => commands::keys::run(&arguments),
+        Command::Release(arguments) => commands::release::run(&arguments),
+        Command::Channel(arguments) => commands::channel::run(&arguments),
+        Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Completions { shell } => commands::completions::run(shell),
     };
     match result {

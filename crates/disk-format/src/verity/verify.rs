@@ -6,7 +6,8 @@ use std::io::Read;
 
 use super::build::for_each_chunk;
 use super::{
-    BLOCK_LENGTH, BLOCK_LENGTH_BYTES, Layout, Level, RootHash, Superblock, VerityError, hash_blocks,
+    BLOCK_LENGTH, BLOCK_LENGTH_BYTES, Digest, Layout, Level, RootHash, Superblock, VerityError,
+    hash_blocks,
 };
 
 /// Checks the tree from the root hash down, then all the data, and names the first bad block.
@@ -14,17 +15,13 @@ use super::{
 /// Holds the tree in memory. Streams may be longer than the tree and its data.
 pub fn verify<D: Read, T: Read>(
     mut data: D,
-    mut tree: T,
+    tree: T,
     root_hash: &RootHash,
 ) -> Result<Superblock, VerityError> {
-    let mut first_block = [0; BLOCK_LENGTH];
-    tree.read_exact(&mut first_block)
-        .map_err(VerityError::ReadTree)?;
-    let superblock = Superblock::parse(&first_block)?;
+    let (superblock, digests) = read_digests(tree, root_hash)?;
     let data_length_bytes = superblock.data_blocks * BLOCK_LENGTH_BYTES;
     let layout = Layout::of_data(data_length_bytes)?;
-    let digests = verified_digests(&mut tree, &layout, &superblock.salt, root_hash)?;
-    let mut expected = digests.as_chunks().0.iter();
+    let mut expected = digests.iter();
     let mut block = 0;
     for_each_chunk(&mut data, data_length_bytes, |chunk| {
         for digest in hash_blocks(&superblock.salt, chunk) {
@@ -36,6 +33,26 @@ pub fn verify<D: Read, T: Read>(
         Ok(())
     })?;
     Ok(superblock)
+}
+
+/// The superblock and the digests of all blocks of data, after the tree was checked from the root hash
+/// down. The superblock itself is covered by nothing; with another salt the tree would not fit.
+///
+/// Holds the tree in memory. The stream may be longer than the tree.
+pub fn read_digests<T: Read>(
+    mut tree: T,
+    root_hash: &RootHash,
+) -> Result<(Superblock, Vec<Digest>), VerityError> {
+    let mut first_block = [0; BLOCK_LENGTH];
+    tree.read_exact(&mut first_block)
+        .map_err(VerityError::ReadTree)?;
+    let superblock = Superblock::parse(&first_block)?;
+    let layout = Layout::of_data(superblock.data_blocks * BLOCK_LENGTH_BYTES)?;
+    let bytes = verified_digests(&mut tree, &layout, &superblock.salt, root_hash)?;
+    let mut digests = bytes.as_chunks().0.to_vec();
+    // The last block of the level is padded with zeros.
+    digests.truncate(usize::try_from(superblock.data_blocks).unwrap_or(usize::MAX));
+    Ok((superblock, digests))
 }
 
 fn data_mismatch(layout: &Layout, block: u64) -> VerityError {

@@ -21,9 +21,9 @@ use crate::commands::build::build_image;
 use crate::commands::{cache_directory, default_build};
 
 /// How long a guest in software emulation may take until SSH answers.
-const SSH_TIMEOUT: Duration = Duration::from_secs(180);
+const SSH_TIMEOUT: Duration = Duration::from_mins(3);
 /// How long a guest may take to shut down before it is cut off.
-const POWER_OFF_TIMEOUT: Duration = Duration::from_secs(60);
+const POWER_OFF_TIMEOUT: Duration = Duration::from_mins(1);
 const GIB: u64 = 1 << 30;
 const FOLDER_PREFIX: &str = "run-";
 

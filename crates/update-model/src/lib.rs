@@ -1,0 +1,21 @@
+//! Releases and updates as values.
+//!
+//! What a release consists of ([`manifest`]), which releases a channel offers ([`channel`]), which of them
+//! a machine takes and why ([`decision`]), what it fetches ([`method`], [`block_plan`], [`residue`]), which
+//! steps an update has ([`progress`]) and when it may reboot ([`reboot`]). The builder writes these
+//! documents, the machine reads them; signatures are TUF's and stand around them.
+//!
+//! Nothing here reads files or clocks, or draws random numbers.
+
+pub mod block_plan;
+pub mod changelog;
+pub mod channel;
+pub mod decision;
+pub mod digest;
+pub mod manifest;
+pub mod method;
+pub mod progress;
+pub mod reboot;
+pub mod residue;
+pub mod rollout;
+pub mod version;

@@ -1,0 +1,425 @@
+//! The steps of an update, as a state and one function per transition.
+//!
+//! A transition that the state does not allow is an error and changes nothing. What a state promises:
+//! from [`State::Fetching`] on the slot that is written is not the one that runs or was last good; until
+//! the last step of [`State::Writing`] the boot loader knows of no entry for it. Does not act: whoever does
+//! the work of a state reports it here, and saves the state before it goes on.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+
+use disk_format::verity::RootHash;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::digest::as_text;
+use crate::version::Version;
+
+/// A release as the state remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Its version.
+    pub version: Version,
+    /// What its root is verified by.
+    #[serde(with = "as_text")]
+    pub root_hash: RootHash,
+}
+
+/// One of the two places for a root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Slot {
+    /// `root-a` and its tree.
+    A,
+    /// `root-b` and its tree.
+    B,
+}
+
+impl Slot {
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+}
+
+/// What is written, in this order; each is durable before the next begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// The idle slot's old boot entry is removed: nothing boots what is about to be overwritten.
+    RemoveOldBootEntry,
+    /// The idle slot's partitions get the type that nothing mounts.
+    EmptySlot,
+    /// The root's blocks.
+    WriteRoot,
+    /// Its hash tree.
+    WriteTree,
+    /// Both partitions get type and GUIDs of the new root, in the backup table first.
+    NameInBackupTable,
+    /// The same in the primary table.
+    NameInPrimaryTable,
+    /// The unified kernel image, under a name that the boot loader does not read.
+    WriteBootImage,
+    /// It gets its own name, with its boot counter.
+    RenameBootImage,
+}
+
+impl Step {
+    /// All, in order.
+    pub const ALL: [Self; 8] = [
+        Self::RemoveOldBootEntry,
+        Self::EmptySlot,
+        Self::WriteRoot,
+        Self::WriteTree,
+        Self::NameInBackupTable,
+        Self::NameInPrimaryTable,
+        Self::WriteBootImage,
+        Self::RenameBootImage,
+    ];
+
+    /// The one that follows.
+    pub fn next(self) -> Option<Self> {
+        Self::ALL.into_iter().find(|step| *step > self)
+    }
+}
+
+/// Where an update is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum State {
+    /// Nothing goes on.
+    #[default]
+    Idle,
+    /// Metadata and channel are fetched.
+    Checking,
+    /// Space, room on the ESP and the way to fetch are looked at.
+    Preflight(Release),
+    /// What is needed besides the root's blocks is fetched to the state partition.
+    Fetching(Fetching),
+    /// The idle slot is written.
+    Writing(Writing),
+    /// The release is installed; the next boot tries it.
+    Staged(Release),
+    /// A reboot was allowed and is on its way.
+    Rebooting(Release),
+    /// The release runs and has yet to prove itself.
+    AwaitingHealth(Release),
+    /// The release runs and is healthy.
+    Good(Release),
+    /// The release did not come up healthy, and the old one runs or will after the next boot.
+    Bad(Failed),
+    /// The last attempt failed; the machine is as it was.
+    Failed(Failed),
+}
+
+/// Of [`State::Fetching`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fetching {
+    /// What is fetched.
+    pub release: Release,
+    /// Where it will go.
+    pub slot: Slot,
+}
+
+/// Of [`State::Writing`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Writing {
+    /// What is written.
+    pub release: Release,
+    /// Where.
+    pub slot: Slot,
+    /// Which step is under way.
+    pub step: Step,
+}
+
+/// Of [`State::Bad`] and [`State::Failed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failed {
+    /// Which release; `None` if it did not come to one.
+    pub release: Option<Release>,
+    /// Why, as a sentence's end.
+    pub reason: String,
+}
+
+/// What happened that the state does not allow.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("an update that is {state} cannot {event}")]
+pub struct WrongTransition {
+    /// The state, in words.
+    pub state: String,
+    /// What was reported.
+    pub event: &'static str,
+}
+
+/// What a preflight looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that the root's partition has.
+    pub root_partition: u64,
+    /// Bytes that the tree's partition has.
+    pub tree_partition: u64,
+    /// Free bytes on the ESP, once the idle slot's old image is gone.
+    pub esp: u64,
+    /// Free bytes on the state partition.
+    pub state: u64,
+}
+
+/// What a release needs of them.
+pub type Needs = Room;
+
+/// Too little of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{place} has {room} bytes for what needs {needed}")]
+pub struct NoRoom {
+    /// Which partition.
+    pub place: &'static str,
+    /// What it has.
+    pub room: u64,
+    /// What is needed.
+    pub needed: u64,
+}
+
+impl Room {
+    /// Whether all fits.
+    pub fn check(&self, needs: &Needs) -> Result<(), NoRoom> {
+        let places = [
+            (
+                "the root partition",
+                self.root_partition,
+                needs.root_partition,
+            ),
+            (
+                "the hash tree's partition",
+                self.tree_partition,
+                needs.tree_partition,
+            ),
+            ("the ESP", self.esp, needs.esp),
+            ("the state partition", self.state, needs.state),
+        ];
+        match places.into_iter().find(|(_, room, needed)| room < needed) {
+            None => Ok(()),
+            Some((place, room, needed)) => Err(NoRoom {
+                place,
+                room,
+                needed,
+            }),
+        }
+    }
+}
+
+type Transition = Result<State, WrongTransition>;
+
+impl State {
+    /// A check begins.
+    pub fn check(self) -> Transition {
+        match self {
+            Self::Idle | Self::Good(_) | Self::Bad(_) | Self::Failed(_) | Self::Staged(_) => {
+                Ok(Self::Checking)
+            }
+            other => Err(other.wrong("begin to check")),
+        }
+    }
+
+    /// There is nothing to do; `staged` is what waits in the other slot.
+    pub fn nothing_found(self, staged: Option<Release>) -> Transition {
+        match self {
+            Self::Checking => Ok(staged.map_or(Self::Idle, Self::Staged)),
+            other => Err(other.wrong("find nothing")),
+        }
+    }
+
+    /// There is a release to take.
+    pub fn found(self, release: Release) -> Transition {
+        match self {
+            Self::Checking => Ok(Self::Preflight(release)),
+            other => Err(other.wrong("find a release")),
+        }
+    }
+
+    /// Everything fits; the release goes into the slot that does not run.
+    pub fn preflight_passed(self, running: Slot) -> Transition {
+        match self {
+            Self::Preflight(release) => Ok(Self::Fetching(Fetching {
+                release,
+                slot: running.other(),
+            })),
+            other => Err(other.wrong("pass the preflight")),
+        }
+    }
+
+    /// What is needed before the slot is touched is here.
+    pub fn fetched(self) -> Transition {
+        match self {
+            Self::Fetching(Fetching { release, slot }) => Ok(Self::Writing(Writing {
+                release,
+                slot,
+                step: Step::RemoveOldBootEntry,
+            })),
+            other => Err(other.wrong("have fetched")),
+        }
+    }
+
+    /// A step of writing is durable.
+    pub fn step_done(self, step: Step) -> Transition {
+        match self {
+            Self::Writing(writing) if writing.step == step => Ok(match step.next() {
+                Some(step) => Self::Writing(Writing { step, ..writing }),
+                None => Self::Staged(writing.release),
+            }),
+            other => Err(other.wrong("have finished that step")),
+        }
+    }
+
+    /// The machine may reboot into what is staged.
+    pub fn reboot(self) -> Transition {
+        match self {
+            Self::Staged(release) => Ok(Self::Rebooting(release)),
+            other => Err(other.wrong("reboot into a release")),
+        }
+    }
+
+    /// The reboot did not happen.
+    pub fn reboot_called_off(self) -> Transition {
+        match self {
+            Self::Rebooting(release) => Ok(Self::Staged(release)),
+            other => Err(other.wrong("call off a reboot")),
+        }
+    }
+
+    /// The machine has booted, and runs this root. What was under way without leaving a boot entry is as
+    /// if it never was.
+    #[must_use]
+    pub fn booted(self, running: RootHash) -> Self {
+        match self {
+            Self::Staged(release) | Self::Rebooting(release) | Self::AwaitingHealth(release) => {
+                if release.root_hash == running {
+                    return Self::AwaitingHealth(release);
+                }
+                Self::bad(release, "it did not boot")
+            }
+            // Whether the last step was done is seen by what runs.
+            Self::Writing(Writing { release, .. }) if release.root_hash == running => {
+                Self::AwaitingHealth(release)
+            }
+            Self::Checking | Self::Preflight(_) | Self::Fetching(_) | Self::Writing(_) => {
+                Self::Idle
+            }
+            Self::Good(release) if release.root_hash != running => {
+                Self::bad(release, "it no longer boots")
+            }
+            kept @ (Self::Idle | Self::Good(_) | Self::Bad(_) | Self::Failed(_)) => kept,
+        }
+    }
+
+    /// The release that runs has proved itself.
+    pub fn healthy(self) -> Transition {
+        match self {
+            Self::AwaitingHealth(release) => Ok(Self::Good(release)),
+            other => Err(other.wrong("be healthy")),
+        }
+    }
+
+    /// The release that runs has not.
+    pub fn unhealthy(self, reason: &str) -> Transition {
+        match self {
+            Self::AwaitingHealth(release) | Self::Good(release) => Ok(Self::bad(release, reason)),
+            other => Err(other.wrong("be unhealthy")),
+        }
+    }
+
+    /// Something went wrong before the release was installed.
+    pub fn failed(self, reason: &str) -> Transition {
+        let release = match self {
+            Self::Checking => None,
+            Self::Preflight(release) => Some(release),
+            Self::Fetching(Fetching { release, .. }) | Self::Writing(Writing { release, .. }) => {
+                Some(release)
+            }
+            other => return Err(other.wrong("fail")),
+        };
+        let reason = reason.to_owned();
+        Ok(Self::Failed(Failed { release, reason }))
+    }
+
+    fn bad(release: Release, reason: &str) -> Self {
+        Self::Bad(Failed {
+            release: Some(release),
+            reason: reason.to_owned(),
+        })
+    }
+
+    fn wrong(&self, event: &'static str) -> WrongTransition {
+        WrongTransition {
+            state: self.to_string(),
+            event,
+        }
+    }
+}
+
+/// As the end of "an update that is …".
+impl Display for State {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Idle => formatter.write_str("idle"),
+            Self::Checking => formatter.write_str("checking"),
+            Self::Preflight(release) => {
+                write!(formatter, "looking whether {} fits", release.version)
+            }
+            Self::Fetching(Fetching { release, .. }) => {
+                write!(formatter, "fetching {}", release.version)
+            }
+            Self::Writing(Writing { release, .. }) => {
+                write!(formatter, "writing {}", release.version)
+            }
+            Self::Staged(release) => write!(formatter, "ready to reboot into {}", release.version),
+            Self::Rebooting(release) => write!(formatter, "rebooting into {}", release.version),
+            Self::AwaitingHealth(release) => {
+                write!(formatter, "waiting for {} to be healthy", release.version)
+            }
+            Self::Good(release) => write!(formatter, "done, at {}", release.version),
+            Self::Bad(failed) | Self::Failed(failed) => match &failed.release {
+                Some(release) => write!(formatter, "off {}: {}", release.version, failed.reason),
+                None => write!(formatter, "off: {}", failed.reason),
+            },
+        }
+    }
+}
+
+/// What a machine remembers from update to update.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// The newest version that was good: nothing older is ever taken.
+    pub floor: Option<Version>,
+    /// Versions that were bad, and why.
+    pub bad: BTreeMap<Version, String>,
+}
+
+impl Memory {
+    /// Takes in what a new state says of a version.
+    pub fn remember(&mut self, state: &State) {
+        match state {
+            State::Good(Release { version, .. }) => {
+                self.bad.remove(version);
+                if self.floor.as_ref().is_none_or(|floor| floor < version) {
+                    self.floor = Some(version.clone());
+                }
+            }
+            State::Bad(Failed {
+                release: Some(release),
+                reason,
+            }) => {
+                self.bad.insert(release.version.clone(), reason.clone());
+            }
+            _ => {}
+        }
+    }
+}
