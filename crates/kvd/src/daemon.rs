@@ -18,7 +18,7 @@ use crate::member;
 use crate::outbound::Asker;
 use crate::proxy::Proxy;
 use crate::tls::{self, ServerTls};
-use crate::{logging, service_manager, socket_activation};
+use crate::{logging, service_manager, system_calls};
 
 /// Requests under way get so long to finish when the process ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,7 +46,7 @@ pub(crate) type Ended = anyhow::Result<()>;
 pub(crate) async fn run(configuration: Configuration) -> Ended {
     // Signals that come from now on are waited for, not died of.
     let signals = Signals::new().context("cannot wait for signals")?;
-    let passed = socket_activation::take();
+    let passed = system_calls::take_passed_sockets();
     let folder = DataFolder::open(&configuration.data_folder)?;
     let hosts = certificate_hosts(&configuration);
     let client_tls = tls::server(

@@ -19,7 +19,7 @@ mod restore;
 mod service_manager;
 mod settings;
 mod settings_file;
-mod socket_activation;
+mod system_calls;
 #[cfg(test)]
 mod testing;
 mod tls;
@@ -38,6 +38,7 @@ use settings::{Layer, Settings, UsageError};
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    system_calls::bound_freed_memory();
     let ended = match command_line::parse(std::env::args_os().skip(1)) {
         Ok(Request::Serve(flags)) => serve(flags),
         Ok(Request::Restore(file, flags)) => restored(&file, flags),

@@ -273,7 +273,9 @@ async fn rise<T>(server: &Server, work: impl Future<Output = Result<T>>) -> Resu
         done = work => done?,
         () = look => unreachable!("it looks for ever"),
     };
-    Ok((most.get() - before, done))
+    let rise = most.get() - before;
+    println!("{} MiB beside {}", rise / MIB as u64, before / MIB as u64);
+    Ok((rise, done))
 }
 
 /// Reads everything there is, in one answer.
