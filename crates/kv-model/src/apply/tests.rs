@@ -38,7 +38,7 @@ fn check(applied: &Applied, before: &AllRows, tables: &MemoryTables) {
     let after = all_rows(tables);
     let revision_before = before
         .get(&(Table::Settings, Bytes::from_static(b"revision")))
-        .map_or(0, |row| postcard::from_bytes::<u64>(row).unwrap());
+        .map_or(1, |row| postcard::from_bytes::<u64>(row).unwrap());
     let revision = setting::revision(tables).unwrap().0;
     assert_eq!(revision, revision_before + steps(applied));
     if let Err(refusal) = &applied.outcome {

@@ -13,13 +13,21 @@ const LEASE_EPOCH: &[u8] = b"lease_epoch";
 const AUTH_ENABLED: &[u8] = b"auth_enabled";
 const AUTH_REVISION: &[u8] = b"auth_revision";
 
-fn read_revision(tables: &dyn Tables, name: &[u8]) -> Result<Revision, TableError> {
+/// An empty store's revision, as in etcd: 0 means "none" wherever a client sends it, so that nothing can be
+/// told to be as old as an empty store if that were its number.
+const FIRST_REVISION: Revision = Revision(1);
+
+fn read_revision(
+    tables: &dyn Tables,
+    name: &[u8],
+    unset: Revision,
+) -> Result<Revision, TableError> {
     let row = tables.get(Table::Settings, name)?;
-    row.map_or(Ok(Revision(0)), |row| decode(Table::Settings, name, &row))
+    row.map_or(Ok(unset), |row| decode(Table::Settings, name, &row))
 }
 
 pub(crate) fn revision(tables: &dyn Tables) -> Result<Revision, TableError> {
-    read_revision(tables, REVISION)
+    read_revision(tables, REVISION, FIRST_REVISION)
 }
 
 pub(crate) fn set_revision(tables: &mut dyn TablesMut, revision: Revision) {
@@ -29,7 +37,7 @@ pub(crate) fn set_revision(tables: &mut dyn TablesMut, revision: Revision) {
 
 /// The last revision whose history was forgotten.
 pub(crate) fn compacted(tables: &dyn Tables) -> Result<Revision, TableError> {
-    read_revision(tables, COMPACTED)
+    read_revision(tables, COMPACTED, Revision(0))
 }
 
 pub(crate) fn set_compacted(tables: &mut dyn TablesMut, revision: Revision) {
@@ -76,7 +84,7 @@ pub(crate) fn set_auth_enabled(tables: &mut dyn TablesMut, since: Option<Revisio
 
 /// The revision of the last change of users and roles, and of whether they matter.
 pub(crate) fn auth_revision(tables: &dyn Tables) -> Result<Revision, TableError> {
-    read_revision(tables, AUTH_REVISION)
+    read_revision(tables, AUTH_REVISION, Revision(0))
 }
 
 pub(crate) fn set_auth_revision(tables: &mut dyn TablesMut, revision: Revision) {

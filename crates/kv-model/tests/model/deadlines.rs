@@ -39,8 +39,8 @@ fn each_node_takes_a_revision_in_the_order_of_moments() {
     assert_eq!(
         told,
         [
-            r#"{"action":"expire","node":{"key":"/a","modifiedIndex":4,"createdIndex":3},"prevNode":{"key":"/a","value":"1","ttl":1,"modifiedIndex":3,"createdIndex":3}}"#,
-            r#"{"action":"expire","node":{"key":"/b","modifiedIndex":5,"createdIndex":2},"prevNode":{"key":"/b","value":"1","ttl":2,"modifiedIndex":2,"createdIndex":2}}"#,
+            r#"{"action":"expire","node":{"key":"/a","modifiedIndex":5,"createdIndex":4},"prevNode":{"key":"/a","value":"1","ttl":1,"modifiedIndex":4,"createdIndex":4}}"#,
+            r#"{"action":"expire","node":{"key":"/b","modifiedIndex":6,"createdIndex":3},"prevNode":{"key":"/b","value":"1","ttl":2,"modifiedIndex":3,"createdIndex":3}}"#,
         ]
     );
     assert_eq!(

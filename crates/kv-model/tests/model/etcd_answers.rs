@@ -18,7 +18,7 @@ const FIRST_INDEX: u64 = 4;
 fn tables() -> MemoryTables {
     let mut tables = MemoryTables::default();
     // A key that is gone leaves no trace but the index.
-    for _ in 0..FIRST_INDEX - 2 {
+    for _ in 0..FIRST_INDEX - 3 {
         must(&mut tables, &transaction(vec![put("gone", "")]));
     }
     must(&mut tables, &transaction(vec![remove(single("gone"))]));

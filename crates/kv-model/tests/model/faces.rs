@@ -149,13 +149,13 @@ fn indexes_of_v2_and_revisions_of_v3_count_apart() {
     let event = &events(&mut tables, &set("/k", "2"))[0];
     assert_eq!(
         (event.node.created_index.0, event.node.create_revision.0),
-        (2, 1)
+        (3, 2)
     );
     assert_eq!(event.node.version, 2);
     let event = &events(&mut tables, &transaction(vec![put("/k", "3")]))[0];
     assert_eq!(
         (event.node.created_index.0, event.node.create_revision.0),
-        (3, 1)
+        (4, 2)
     );
     assert_eq!((event.action, event.node.version), (Action::Set, 3));
     let event = &events(&mut tables, &delete("/k", false, false))[0];
@@ -230,7 +230,7 @@ fn a_renewed_time_to_live_is_a_put_to_v3() {
     assert!(event.refresh);
     let after = event.key_changes().next().and_then(|change| change.after);
     let after = after.expect("a put");
-    assert_eq!((after.modified.0, after.version), (2, 2));
+    assert_eq!((after.modified.0, after.version), (3, 2));
     assert_eq!(after.content, Content::Value(Bytes::from_static(b"1")));
 }
 
@@ -273,15 +273,15 @@ fn each_change_of_a_transaction_is_an_event_of_its_one_revision() {
     let told = told.iter();
     let told = told.map(|event| (event.action, text(&event.node.key), event.revision.0));
     let wanted = [
-        (Action::Delete, "/a".to_owned(), 2),
-        (Action::Set, "/a".to_owned(), 2),
-        (Action::Set, "/b".to_owned(), 2),
+        (Action::Delete, "/a".to_owned(), 3),
+        (Action::Set, "/a".to_owned(), 3),
+        (Action::Set, "/b".to_owned(), 3),
     ];
     assert_eq!(told.collect::<Vec<_>>(), wanted);
     let reply = query::range(&tables, &query_of(single("/a")), None);
     let reply = reply.unwrap().unwrap();
     assert_eq!(
         (reply.nodes[0].version, reply.nodes[0].create_revision.0),
-        (1, 2)
+        (1, 3)
     );
 }

@@ -145,13 +145,13 @@ fn a_key_is_a_tree_without_children() {
     let page = query::tree(&tables, &recursive("/k")).unwrap().unwrap();
     assert_eq!(
         of_tree(&page.tree),
-        r#"{"action":"get","node":{"key":"/k","value":"1","modifiedIndex":1,"createdIndex":1}}"#
+        r#"{"action":"get","node":{"key":"/k","value":"1","modifiedIndex":2,"createdIndex":2}}"#
     );
     let refusal = query::tree(&tables, &recursive("/n/o"))
         .unwrap()
         .unwrap_err();
     assert_eq!(
         (refusal.code, refusal.cause.as_str(), refusal.index.0),
-        (ErrorCode::KeyNotFound, "/n", 1)
+        (ErrorCode::KeyNotFound, "/n", 2)
     );
 }

@@ -11,10 +11,10 @@ use kv_model::{Command, ErrorCode, Event, Revision};
 
 use crate::fixture::*;
 
-/// Key a, written five times, and what happened.
+/// Key a, written five times, at revisions 2 to 6, each time with its revision; and what happened.
 fn five_writes() -> (MemoryTables, Vec<Event>) {
     let mut tables = MemoryTables::default();
-    let texts = ["1", "2", "3", "4", "5"].into_iter();
+    let texts = ["2", "3", "4", "5", "6"].into_iter();
     let told = texts.flat_map(|text| events(&mut tables, &transaction(vec![put("a", text)])));
     let told = told.collect();
     (tables, told)
@@ -36,9 +36,9 @@ fn value_of(reply: &RangeReply) -> Bytes {
 #[test]
 fn an_earlier_value_is_read_from_the_event_that_replaced_it() {
     let (tables, told) = five_writes();
-    for revision in 1..=4 {
+    for revision in 2..=5 {
         let mut past = Past::of(&tables, &at(revision)).unwrap().unwrap();
-        for event in &told[usize::try_from(revision).unwrap()..] {
+        for event in &told[usize::try_from(revision - 1).unwrap()..] {
             assert!(!past.is_complete() || event.revision.0 > revision + 1);
             past.undo(event);
         }
@@ -47,22 +47,22 @@ fn an_earlier_value_is_read_from_the_event_that_replaced_it() {
         assert_eq!(value_of(&reply.unwrap().unwrap()), revision.to_string());
     }
     // Nothing to undo: it is the present, or unchanged since.
-    for query in [at(0), at(5), query_of(single("a"))] {
+    for query in [at(0), at(6), query_of(single("a"))] {
         assert!(Past::of(&tables, &query).unwrap().is_none());
     }
     let mut tables = tables;
     must(&mut tables, &transaction(vec![put("b", "1")]));
-    assert!(Past::of(&tables, &at(5)).unwrap().is_none());
+    assert!(Past::of(&tables, &at(6)).unwrap().is_none());
 }
 
 #[test]
 fn what_is_not_there_yet_or_compacted_is_refused_to_all_alike() {
     let (mut tables, _) = five_writes();
-    must(&mut tables, &Command::Compact(Revision(3)));
+    must(&mut tables, &Command::Compact(Revision(4)));
     for (revision, refusal) in [
-        (6, ErrorCode::FutureRevision),
+        (7, ErrorCode::FutureRevision),
+        (3, ErrorCode::Compacted),
         (2, ErrorCode::Compacted),
-        (1, ErrorCode::Compacted),
     ] {
         let read = query::range(&tables, &at(revision), None).unwrap();
         assert_eq!(read.unwrap_err().code, refusal);
@@ -72,7 +72,7 @@ fn what_is_not_there_yet_or_compacted_is_refused_to_all_alike() {
         assert_eq!(refused(outcome), (refusal, revision.to_string()));
         assert_eq!(rows(&tables), before);
     }
-    for revision in [0, 3, 4, 5] {
+    for revision in [0, 4, 5, 6] {
         assert!(
             query::check_revision(&tables, &at(revision))
                 .unwrap()
@@ -85,9 +85,9 @@ fn what_is_not_there_yet_or_compacted_is_refused_to_all_alike() {
 fn a_transaction_leaves_the_past_to_whoever_asked() {
     let (mut tables, _) = five_writes();
     let operations = vec![
-        put("a", "6"),
+        put("a", "7"),
+        Operation::Range(at(6)),
         Operation::Range(at(5)),
-        Operation::Range(at(4)),
         Operation::Range(at(0)),
     ];
     let mut reply = replies(&mut tables, &transaction(operations));
@@ -96,12 +96,12 @@ fn a_transaction_leaves_the_past_to_whoever_asked() {
         other => panic!("no range: {other:?}"),
     };
     // The state before it, one before that, and what it wrote.
-    assert_eq!(read(&reply.replies[1]), "5");
-    assert_eq!(reply.replies[2], OperationReply::Past(at(4)));
-    assert_eq!(read(&reply.replies[3]), "6");
-    assert_eq!(reply.past(), [&at(4)]);
+    assert_eq!(read(&reply.replies[1]), "6");
+    assert_eq!(reply.replies[2], OperationReply::Past(at(5)));
+    assert_eq!(read(&reply.replies[3]), "7");
+    assert_eq!(reply.past(), [&at(5)]);
     let filled = reply.fill(&mut |query| Err(query.revision));
-    assert_eq!(filled, Err(Some(Revision(4))));
+    assert_eq!(filled, Err(Some(Revision(5))));
     let filled = reply.fill::<()>(&mut |_| Ok(RangeReply::default()));
     assert_eq!((filled, reply.past().len()), (Ok(()), 0));
 }

@@ -44,7 +44,7 @@ fn a_transaction_has_one_revision_and_sees_what_it_writes() {
     ];
     let reply = replies(&mut tables, &transaction(operations));
     assert!(reply.succeeded);
-    assert_eq!((reply.revision, revision(&tables)), (Revision(1), 1));
+    assert_eq!((reply.revision, revision(&tables)), (Revision(2), 2));
     assert_eq!(reply.replies[0], OperationReply::Put(None));
     assert_eq!(keys_of(&reply.replies[1]), ["a"]);
     assert_eq!(keys_of(&reply.replies[3]), ["a", "b"]);
@@ -61,7 +61,7 @@ fn what_changes_nothing_takes_no_revision() {
     let applied = apply(&mut tables, &command);
     assert!(applied.events.is_empty());
     let reply = replies(&mut tables, &command);
-    assert_eq!((reply.revision, revision(&tables)), (Revision(5), 5));
+    assert_eq!((reply.revision, revision(&tables)), (Revision(6), 6));
     assert_eq!(reply.replies[0], OperationReply::DeleteRange(0, vec![]));
 }
 
@@ -82,7 +82,7 @@ fn a_key_is_written_once() {
     }
     let branches = nested(vec![a()], vec![put("a", "2")]);
     let reply = replies(&mut tables, &transaction(vec![branches, put("c", "1")]));
-    assert_eq!(reply.revision, Revision(1));
+    assert_eq!(reply.revision, Revision(2));
 }
 
 #[test]
@@ -118,9 +118,9 @@ fn compares() {
         ("c", Equal, Version(2), true),
         ("c", Greater, Version(2), false),
         ("c", Less, Version(3), true),
-        ("c", Equal, Created(Revision(3)), true),
-        ("c", Equal, Modified(Revision(5)), true),
-        ("c", NotEqual, Modified(Revision(5)), false),
+        ("c", Equal, Created(Revision(4)), true),
+        ("c", Equal, Modified(Revision(6)), true),
+        ("c", NotEqual, Modified(Revision(6)), false),
         ("c", Equal, value("2"), true),
         ("c", Greater, value("1"), true),
         ("c", Equal, Lease(None), true),
@@ -180,7 +180,7 @@ fn a_put_may_keep_what_it_does_not_say() {
     );
     assert_eq!(
         (range.nodes[0].version, range.nodes[0].modified),
-        (3, Revision(6))
+        (3, Revision(7))
     );
     let outcome = apply(&mut tables, &transaction(vec![put("c"), put("missing")])).outcome;
     assert_eq!(
@@ -231,11 +231,11 @@ fn ranges() {
     assert_eq!(read(&query), found("abcn", false, 4));
     query.limit = 1;
     assert_eq!(read(&query), found("a", true, 4));
-    query.modified.0 = Revision(2);
+    query.modified.0 = Revision(3);
     assert_eq!(read(&query), found("b", true, 4));
     query.limit = 0;
     assert_eq!(read(&query), found("bcn", false, 4));
-    query.created.1 = Revision(3);
+    query.created.1 = Revision(4);
     assert_eq!(read(&query), found("bc", false, 4));
     let mut query = all();
     for (by, expected) in [
@@ -282,7 +282,7 @@ fn a_lease_holds_its_keys_until_it_is_revoked() {
         (ErrorCode::LeaseNotFound, "000000000000004d".to_owned())
     );
     assert_eq!(grant(&mut tables, 77), LeaseEpoch(1));
-    assert_eq!(revision(&tables), 0);
+    assert_eq!(revision(&tables), 1);
     for key in ["l", "m", "n"] {
         must(&mut tables, &under(key));
     }
@@ -306,13 +306,13 @@ fn a_lease_holds_its_keys_until_it_is_revoked() {
     );
 
     let applied = apply(&mut tables, &Command::RevokeLease { id: LeaseId(77) });
-    assert_eq!(applied.outcome, Ok(Reply::LeaseRevoked(Revision(6))));
+    assert_eq!(applied.outcome, Ok(Reply::LeaseRevoked(Revision(7))));
     let told: Vec<_> = applied
         .events
         .iter()
         .map(|event| (event.revision.0, event.action))
         .collect();
-    assert_eq!(told, [(6, Action::Delete), (6, Action::Delete)]);
+    assert_eq!(told, [(7, Action::Delete), (7, Action::Delete)]);
     let left = query::range(&tables, &query_of(between("a", "z")), None)
         .unwrap()
         .unwrap();
@@ -351,7 +351,7 @@ fn an_expired_lease_is_that_grant_and_no_later_one() {
     let first = grant(&mut tables, 5);
     must(&mut tables, &Command::RevokeLease { id: LeaseId(5) });
     // Neither changed a key.
-    assert_eq!(revision(&tables), 0);
+    assert_eq!(revision(&tables), 1);
     let second = grant(&mut tables, 5);
     let lease = LeaseChoice::Lease(LeaseId(5));
     must(&mut tables, &transaction(vec![put_under("/k", "", lease)]));
@@ -388,5 +388,5 @@ fn compaction() {
         ErrorCode::Compacted
     );
     assert_eq!(query::compacted(&tables).unwrap(), Revision(3));
-    assert_eq!(revision(&tables), 5);
+    assert_eq!(revision(&tables), 6);
 }

@@ -12,12 +12,12 @@ async fn a_key_is_written_read_and_removed() {
     let mut client = fixture.client();
     let put = client.form("PUT", "/v2/keys/foo", "value=bar").await;
     assert_eq!(put.status, 201);
-    let json = r#"{"action":"set","node":{"key":"/foo","value":"bar","modifiedIndex":1,"createdIndex":1}}"#;
+    let json = r#"{"action":"set","node":{"key":"/foo","value":"bar","modifiedIndex":2,"createdIndex":2}}"#;
     assert_eq!(put.text().trim_end(), json);
     for (name, value) in [
         ("Content-Type", "application/json"),
         ("X-Etcd-Cluster-Id", "c1"),
-        ("X-Etcd-Index", "1"),
+        ("X-Etcd-Index", "2"),
         ("X-Raft-Index", "11"),
         ("X-Raft-Term", "2"),
         ("Access-Control-Allow-Origin", "*"),
@@ -34,13 +34,13 @@ async fn a_key_is_written_read_and_removed() {
     let delete = client.form("DELETE", "/v2/keys/foo", "").await;
     assert_eq!(
         (delete.status, delete.header("X-Etcd-Index")),
-        (200, Some("2"))
+        (200, Some("3"))
     );
     let gone = client.get("/v2/keys/foo").await;
     assert_eq!(gone.status, 404);
-    let json = r#"{"errorCode":100,"message":"Key not found","cause":"/foo","index":2}"#;
+    let json = r#"{"errorCode":100,"message":"Key not found","cause":"/foo","index":3}"#;
     assert_eq!(gone.text().trim_end(), json);
-    assert_eq!(gone.header("X-Etcd-Index"), Some("2"));
+    assert_eq!(gone.header("X-Etcd-Index"), Some("3"));
     assert_eq!(gone.header("X-Raft-Index"), None);
 }
 
@@ -62,7 +62,7 @@ async fn requests_may_be_pipelined() {
         let reply = client.reply(true).await;
         let wanted = format!("\"key\":\"/k{}\"", n % 10);
         assert!(reply.text().contains(&wanted), "{n}: {}", reply.text());
-        assert_eq!(reply.header("X-Etcd-Index"), Some(&*(n + 1).to_string()));
+        assert_eq!(reply.header("X-Etcd-Index"), Some(&*(n + 2).to_string()));
     }
 }
 

@@ -24,12 +24,12 @@ async fn a_long_poll_gets_its_head_at_once_and_one_event() {
     let mut client = fixture.client();
     client.start("/v2/keys/a?wait=true").await;
     let head = client.head().await;
-    assert_eq!((head.status, head.header("X-Etcd-Index")), (200, Some("1")));
+    assert_eq!((head.status, head.header("X-Etcd-Index")), (200, Some("2")));
     assert_eq!(head.header("Transfer-Encoding"), Some("chunked"));
     set(&mut writer, "/b").await;
     set(&mut writer, "/a").await;
     set(&mut writer, "/a").await;
-    assert_eq!(index_of(&client.chunk().await.unwrap()), 3);
+    assert_eq!(index_of(&client.chunk().await.unwrap()), 4);
     assert_eq!(client.chunk().await, None);
     fixture.until_watchers(0).await;
     assert_eq!(client.get("/v2/keys/a").await.status, 200, "goes on");
@@ -56,7 +56,7 @@ async fn the_history_answers_at_once_and_what_is_gone_is_said() {
     let cause = "the requested history has been cleared [";
     assert!(gone.text().contains(cause), "{}", gone.text());
     assert!(
-        gone.text().contains("/1]\",\"index\":260}"),
+        gone.text().contains("/1]\",\"index\":261}"),
         "{}",
         gone.text()
     );
@@ -71,10 +71,10 @@ async fn a_stream_gives_every_event_until_the_client_goes() {
         .start("/v2/keys/?wait=true&stream=true&recursive=true&waitIndex=1")
         .await;
     client.head().await;
-    for n in 1..=300 {
+    for n in 2..=301 {
         assert_eq!(set(&mut writer, "/a/b").await, n);
     }
-    for n in 1..=300 {
+    for n in 2..=301 {
         assert_eq!(index_of(&client.chunk().await.unwrap()), n);
     }
     drop(client);
@@ -92,13 +92,13 @@ async fn server_sent_events_resume_after_the_last_one() {
     client
         .send(
             "GET /v2/keys/a?wait=true HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\
-             Last-Event-ID: 1\r\n\r\n",
+             Last-Event-ID: 2\r\n\r\n",
         )
         .await;
     let head = client.head().await;
     assert_eq!(head.header("Content-Type"), Some("text/event-stream"));
     assert_eq!(head.header("Cache-Control"), Some("no-cache"));
-    for n in 2..=3 {
+    for n in 3..=4 {
         let event = client.chunk().await.unwrap();
         let event = String::from_utf8(event).unwrap();
         assert!(event.starts_with(&format!("id: {n}\n")), "{event}");
@@ -120,7 +120,7 @@ async fn a_slow_stream_loses_nothing_and_holds_little() {
         // Far more than pipe, buffers and queue take.
         assert!(writer.form("PUT", "/v2/keys/a", &form).await.status < 300);
     }
-    for n in 1..=EVENTS {
+    for n in 2..=EVENTS + 1 {
         let line = client.chunk().await.unwrap();
         assert_eq!(index_of(&line), n);
         assert!(line.ends_with(b"}\n"));
@@ -164,7 +164,7 @@ async fn a_thousand_clients_hear_of_one_event_and_the_stop() {
     assert_eq!(fixture.state.watchers(), 1000);
     set(&mut fixture.client(), "/a/b").await;
     for client in &mut clients {
-        assert_eq!(index_of(&client.chunk().await.unwrap()), 1);
+        assert_eq!(index_of(&client.chunk().await.unwrap()), 2);
     }
     fixture.until_watchers(500).await;
     fixture.state.stop();

@@ -120,10 +120,8 @@ impl Queue {
         caller: &Caller,
         created: Revision,
     ) -> Result<(Option<Node>, Revision), Status> {
-        let bound = Revision(created.0.saturating_sub(1));
-        if bound == Revision(0) {
-            return Ok((None, created));
-        }
+        // No store's first write has revision 1, so the bound is never 0, which would be none.
+        let bound = Revision(created.0 - 1);
         let query = RangeQuery {
             created: (Revision(0), bound),
             ..oldest(self.keys(), Direction::Descending)
