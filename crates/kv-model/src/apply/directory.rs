@@ -1,6 +1,9 @@
 //! Makes the directories that a path needs, and removes them with all that is in them.
 //!
 //! Whether a directory may be removed is decided elsewhere.
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::change::Change;
@@ -48,12 +51,63 @@ pub(super) fn drop_implied_ancestors(
         let Some(record) = DirectoryRecord::read(change.tables(), ancestor)? else {
             continue;
         };
-        if record.origin == Origin::Made || !level::is_empty(change.tables(), ancestor)? {
+        if record.origin == Origin::Made
+            || !level::is_empty_beside(change.tables(), ancestor, path)?
+        {
             break;
         }
         change.remove_directory(&Bytes::copy_from_slice(ancestor.as_bytes()), &record);
     }
     Ok(())
+}
+
+/// The same for many keys that are gone: each directory is looked at once, from the deepest up, because
+/// to see that one is empty takes time for all that was removed from it.
+fn drop_implied_directories(
+    change: &mut Change<'_>,
+    directories: BTreeSet<String>,
+) -> Result<(), TableError> {
+    let mut deepest_first: Vec<_> = directories.into_iter().collect();
+    deepest_first.sort_by_key(|directory| Reverse(path::depth(directory)));
+    for directory in deepest_first {
+        if let Some(record) = DirectoryRecord::read(change.tables(), &directory)?
+            && record.origin == Origin::Implied
+            && level::is_empty(change.tables(), &directory)?
+        {
+            change.remove_directory(&Bytes::from(directory), &record);
+        }
+    }
+    Ok(())
+}
+
+/// All directories above some keys.
+fn all_ancestors<'k>(keys: impl Iterator<Item = &'k Bytes>) -> BTreeSet<String> {
+    let mut directories = BTreeSet::new();
+    for path in keys.filter_map(|key| path::v2_path(key)) {
+        for ancestor in path::ancestors(path) {
+            // Then what is above it is known too.
+            if directories.contains(ancestor) {
+                break;
+            }
+            directories.insert(ancestor.to_owned());
+        }
+    }
+    directories
+}
+
+/// Removes keys, and tells of each.
+pub(super) fn remove_keys(
+    change: &mut Change<'_>,
+    action: Action,
+    keys: Vec<(Bytes, KeyRecord)>,
+) -> Result<(), TableError> {
+    let directories = all_ancestors(keys.iter().map(|(key, _)| key));
+    for (key, record) in keys {
+        change.remove_key(&key, &record);
+        let removal = change.removal(action, record.into_node(key));
+        change.record(removal);
+    }
+    drop_implied_directories(change, directories)
 }
 
 /// Removes a key, and tells of it.

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 
 use super::change::Change;
-use super::directory::remove_key;
+use super::directory::remove_keys;
 use crate::error_code::ErrorCode;
 use crate::event::Action;
 use crate::outcome::Reply;
@@ -56,12 +56,13 @@ pub(super) fn remove(
     if !keys.is_empty() {
         change.advance();
     }
+    let mut found = Vec::with_capacity(keys.len());
     for key in keys {
         if let Some(record) = KeyRecord::read(change.tables(), &key)? {
-            let event = remove_key(change, action, &key, record)?;
-            change.record(event);
+            found.push((key, record));
         }
     }
+    remove_keys(change, action, found)?;
     change
         .tables_mut()
         .remove(Table::Leases, &LeaseRecord::row_key(id));

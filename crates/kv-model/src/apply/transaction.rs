@@ -9,7 +9,7 @@ mod plan;
 use bytes::Bytes;
 
 use super::change::Change;
-use super::directory::{make_ancestors, remove_key};
+use super::directory::{make_ancestors, remove_keys};
 use crate::command::{KeyRange, LeaseChoice, Transaction};
 use crate::event::{Action, Event, Node};
 use crate::outcome::{OperationReply, Reply, TransactionReply};
@@ -130,13 +130,13 @@ fn carry_out_delete(
         records(change.tables(), keys).collect::<Result<_, TableError>>()?;
     let mut previous = Vec::new();
     let count = found.len() as u64;
-    for (key, record) in found {
-        change.advance_once();
-        if want_previous {
-            previous.push(record.clone().into_node(key.clone()));
-        }
-        let event = remove_key(change, Action::Delete, &key, record)?;
-        change.record(event);
+    if want_previous {
+        let nodes = found.iter().cloned();
+        previous.extend(nodes.map(|(key, record)| record.into_node(key)));
     }
+    if !found.is_empty() {
+        change.advance_once();
+    }
+    remove_keys(change, Action::Delete, found)?;
     Ok(OperationReply::DeleteRange(count, previous))
 }
