@@ -18,7 +18,7 @@ use crate::member;
 use crate::outbound::Asker;
 use crate::proxy::Proxy;
 use crate::tls::{self, ServerTls};
-use crate::{logging, service_manager, system_calls};
+use crate::{logging, memory, service_manager, system_calls};
 
 /// Requests under way get so long to finish when the process ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,6 +74,7 @@ pub(crate) async fn run(configuration: Configuration) -> Ended {
         configuration,
     };
     tokio::spawn(service_manager::keep_watchdog_quiet());
+    tokio::spawn(memory::keep_small());
     match process.configuration.mode.clone() {
         Mode::Member(options) => {
             Box::pin(member::run(process, options, folder, doors, signals)).await

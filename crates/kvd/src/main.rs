@@ -13,6 +13,7 @@ mod flags;
 mod listener;
 mod logging;
 mod member;
+mod memory;
 mod outbound;
 mod proxy;
 mod restore;

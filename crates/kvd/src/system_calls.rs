@@ -36,3 +36,12 @@ pub(crate) fn bound_freed_memory() {
         unsafe { libc::mallopt(bound, bytes) };
     }
 }
+
+/// Gives back whole pages of freed memory that lie between pieces in use.
+pub(crate) fn return_freed_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes a number of bytes to keep, and each heap's own lock while it looks through it.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
