@@ -9,3 +9,4 @@ mod interfaces;
 mod life_of_a_machine;
 mod soak;
 mod support;
+mod updates;

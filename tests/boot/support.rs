@@ -43,11 +43,15 @@ pub(crate) fn image() -> Manifest {
         .manifest
 }
 
+/// The program that builds images and releases.
+pub(crate) fn builder() -> PathBuf {
+    std::env::var_os("KEELSON_BUILDER")
+        .map_or_else(|| checkout().join("target/release/keelson"), PathBuf::from)
+}
+
 /// Builds another image from the same sources, mostly out of the step cache.
 pub(crate) fn build(arguments: &[&str], output: &Path) -> Manifest {
-    let builder = std::env::var_os("KEELSON_BUILDER")
-        .map_or_else(|| checkout().join("target/release/keelson"), PathBuf::from);
-    let result = Command::new(&builder)
+    let result = Command::new(builder())
         .current_dir(checkout())
         .args(["build", "--json", "--output"])
         .arg(output)

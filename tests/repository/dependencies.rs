@@ -40,6 +40,8 @@ const LAYERS: &[(&str, Layer)] = &[
     ("kv-store", Layer::Foundations),
     ("kv-client", Layer::Foundations),
     ("update-client", Layer::Foundations),
+    ("machine-facts", Layer::Foundations),
+    ("slot-install", Layer::Foundations),
     ("kv-cluster", Layer::Services),
     ("image-build", Layer::Services),
     ("release-build", Layer::Services),
@@ -49,6 +51,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("kvd", Layer::Programs),
     ("kvctl", Layer::Programs),
     ("osctl", Layer::Programs),
+    ("updaterd", Layer::Programs),
     ("keelson-tests", Layer::Tests),
 ];
 

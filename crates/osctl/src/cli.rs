@@ -1,6 +1,7 @@
 //! The command line of `osctl`, as clap derives it. No behaviour.
 
 use clap::{Args, Parser, Subcommand};
+use update_model::version::Version;
 
 /// Shows what this Keelson machine runs and whether it is healthy.
 #[derive(Debug, Parser)]
@@ -20,6 +21,19 @@ pub(crate) enum Command {
     /// Wait until the machine is healthy, watch it for a while, and record that this version is good
     #[command(after_long_help = HEALTH_HELP)]
     Health(HealthArguments),
+    /// Look for a release, install it into the idle slot, and leave the reboot to you
+    #[command(after_long_help = UPDATE_HELP)]
+    Update(UpdateArguments),
+    /// Go back to the version in the other slot; the running one is not taken again
+    Rollback(RollbackArguments),
+    /// Say in one sentence why this machine is or isn't updating
+    Why(JsonArguments),
+    /// List what updates did on this machine, the oldest first
+    History(JsonArguments),
+    /// Stay at a version or go to it, whatever else is released
+    Pin(PinArguments),
+    /// Show the channel whose releases are taken, or choose another
+    Channel(ChannelArguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell.
@@ -47,6 +61,73 @@ pub(crate) struct HealthArguments {
     pub(crate) timeout: Option<u64>,
 }
 
+/// Of `osctl update`.
+#[derive(Debug, Clone, Args)]
+#[allow(clippy::struct_excessive_bools)] // each is a flag of the command line
+pub(crate) struct UpdateArguments {
+    /// Say what would be installed, and install nothing
+    #[arg(long, conflicts_with_all = ["download_only", "reboot"])]
+    pub(crate) check: bool,
+    /// Write it to the idle slot, but do not let it boot yet
+    #[arg(long, conflicts_with = "reboot")]
+    pub(crate) download_only: bool,
+    /// Take releases from here: a URL, or a folder [default: sources of update.toml]
+    #[arg(long, value_name = "URL|DIR")]
+    pub(crate) from: Option<String>,
+    /// Take a version that did not come up healthy on this machine, too
+    #[arg(long)]
+    pub(crate) retry: bool,
+    /// Reboot once it is installed
+    #[arg(long)]
+    pub(crate) reboot: bool,
+    /// As the timer does it: wait after failures, and reboot as update.toml says
+    #[arg(long, conflicts_with_all = ["check", "download_only", "from", "retry", "reboot"])]
+    pub(crate) scheduled: bool,
+}
+
+/// Of `osctl rollback`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RollbackArguments {
+    /// Go to a newer version in the other slot, which gets its tries again
+    #[arg(long)]
+    pub(crate) forward: bool,
+    /// Leave the reboot to you
+    #[arg(long)]
+    pub(crate) no_reboot: bool,
+}
+
+/// Of commands that only show something.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct JsonArguments {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Of `osctl pin`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PinArguments {
+    /// The version
+    #[arg(required_unless_present = "none")]
+    pub(crate) version: Option<Version>,
+    /// Take releases as they come again
+    #[arg(long, conflicts_with = "version")]
+    pub(crate) none: bool,
+}
+
+/// Of `osctl channel`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ChannelArguments {
+    /// Its name: stable, beta, edge, or one of your own
+    pub(crate) name: Option<String>,
+    /// Take the one of update.toml again
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) default: bool,
+    /// Print JSON
+    #[arg(long, conflicts_with_all = ["name", "default"])]
+    pub(crate) json: bool,
+}
+
 const STATUS_HELP: &str = "\
 What cannot be found out is shown as unknown, with the reason; most of that needs root.
 Exit code: 0, or 1 if this is no Keelson system.
@@ -61,7 +142,24 @@ JSON (a part that cannot be found out is null, and stands in errors):
   state           path, device, size_bytes, free_bytes
   health          state (not_checked, checking, soaking, healthy, unhealthy), reasons, notes,
                   healthy_after_seconds (since the kernel's start), healthy_for_seconds
+  update          state (idle, staged, good, bad, ...), version, why, channel, pinned
   errors          list of part, reason";
+
+const UPDATE_HELP: &str = "\
+Blocks that this machine has already are not fetched, and an interrupted download goes on where it was.
+The running version and its slot are not touched: after the reboot the new version has three tries to come
+up healthy, and if it fails them, the machine returns to the running one by itself. Needs root.
+
+Configuration, /etc/keelson/update.toml:
+  sources = [\"https://updates.example.com/keelson\"]   # mirrors of one release directory, or one folder
+  channel = \"stable\"
+  root-of-trust = \"/etc/keelson/update-root.json\"     # the builder's 1.root.json
+  reboot = \"manual\"            # or \"immediate\", or windows of local time:
+  # reboot = { windows = [{ days = [\"saturday\"], start = \"02:00\", minutes = 120 }] }
+  bandwidth-limit = 0            # bytes per second; 0 is none
+  # proxy = \"http://proxy:3128\"
+
+Exit code: 0 also if there was nothing to do, 1 if it failed.";
 
 const HEALTH_HELP: &str = "\
 The machine is healthy if no unit has failed, every required unit is active, and the network is
@@ -95,5 +193,16 @@ mod tests {
         assert_eq!((arguments.soak, arguments.timeout), (Some(0), Some(9)));
         assert!(parse(&["health", "--soak", "-1"]).is_err());
         assert!(parse(&[]).is_err());
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let parse = |words: &[&str]| Cli::try_parse_from([&["osctl"], words].concat()).is_ok();
+        assert!(parse(&["update", "--from", "http://a", "--retry"]));
+        assert!(!parse(&["update", "--check", "--download-only"]));
+        assert!(!parse(&["update", "--scheduled", "--from", "http://a"]));
+        assert!(parse(&["pin", "1.2"]) && parse(&["pin", "--none"]));
+        assert!(!parse(&["pin"]) && !parse(&["pin", "1.2", "--none"]) && !parse(&["pin", "1_2"]));
+        assert!(parse(&["channel"]) && parse(&["channel", "edge"]));
     }
 }

@@ -11,8 +11,8 @@ use std::fs::File;
 
 use rustix::ioctl::{Opcode, opcode};
 
-use crate::error::{Fact, FactError};
 use crate::system_calls;
+use machine_facts::error::{Fact, FactError};
 
 const HEADER_LENGTH: usize = 312;
 const TARGET_LENGTH: usize = 40;

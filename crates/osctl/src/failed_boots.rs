@@ -5,9 +5,9 @@ use std::fs::File;
 
 use disk_format::meta::BootRecord;
 
-use crate::boot_facts::BootFacts;
-use crate::error::{Fact, FactError};
-use crate::system_root::SystemRoot;
+use machine_facts::boot_facts::BootFacts;
+use machine_facts::error::{Fact, FactError};
+use machine_facts::system_root::SystemRoot;
 
 /// Failed boots of the running version in a row, this boot included until it is healthy.
 pub(crate) fn read(root: &SystemRoot, boot: &BootFacts) -> Fact<u32> {
@@ -53,7 +53,7 @@ fn record_error(path: &str, source: disk_format::meta::MetaError) -> FactError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot_facts::tests::facts;
+    use crate::test_machine::facts;
     use disk_format::verity::RootHash;
     use std::fs;
 

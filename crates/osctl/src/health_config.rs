@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::error::Fact;
-use crate::system_root::SystemRoot;
+use machine_facts::error::Fact;
+use machine_facts::system_root::SystemRoot;
 
 /// Later ones override earlier ones.
 const PATHS: [&str; 2] = ["/usr/lib/keelson/health.toml", "/etc/keelson/health.toml"];

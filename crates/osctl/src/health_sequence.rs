@@ -4,8 +4,8 @@
 use std::error::Error;
 use std::time::Duration;
 
-use crate::error::chain;
 use crate::health_check::{HealthView, Verdict};
+use machine_facts::error::chain;
 
 /// How often the machine is looked at until it is healthy.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);

@@ -3,8 +3,8 @@
 //! What `/init` obeys is none of its business.
 use std::time::Duration;
 
-use crate::error::{Fact, FactError};
-use crate::system_root::SystemRoot;
+use machine_facts::error::{Fact, FactError};
+use machine_facts::system_root::SystemRoot;
 
 const PATH: &str = "/proc/cmdline";
 const KEY: &str = "keelson.soak";

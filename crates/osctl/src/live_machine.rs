@@ -10,8 +10,8 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::health_check::{HealthView, RequiredUnit};
 use crate::health_sequence::{Clock, ViewSource};
 use crate::network::NetworkState;
-use crate::system_root::SystemRoot;
 use crate::systemd::{Systemd, UnitState};
+use machine_facts::system_root::SystemRoot;
 
 /// `CLOCK_BOOTTIME`.
 #[derive(Debug, Clone, Copy)]

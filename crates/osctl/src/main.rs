@@ -1,28 +1,26 @@
-//! `osctl`: what a Keelson machine runs, and whether it is healthy.
+//! `osctl`: what a Keelson machine runs, whether it is healthy, and its updates.
 //!
 //! Parsing and exit codes only; a command's work stands in [`commands`].
 
-mod boot_entries;
-mod boot_facts;
 mod cli;
 mod commands;
 mod device_mapper;
-mod error;
 mod failed_boots;
 mod health_check;
 mod health_config;
-mod health_report;
 mod health_sequence;
 mod kernel_command_line;
 mod live_machine;
 mod mount_table;
 mod network;
-mod release;
 mod state_space;
 mod status;
 mod system_calls;
-mod system_root;
 mod systemd;
+#[cfg(test)]
+mod test_machine;
+mod update_service;
+mod update_view;
 mod verification;
 
 use clap::Parser as _;
@@ -35,6 +33,12 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Status(arguments) => commands::status::run(&arguments),
         Command::Health(arguments) => commands::health::run(&arguments),
+        Command::Update(arguments) => commands::update::run(&arguments),
+        Command::Rollback(arguments) => commands::rollback::run(&arguments),
+        Command::Why(arguments) => commands::why::run(&arguments),
+        Command::History(arguments) => commands::history::run(&arguments),
+        Command::Pin(arguments) => commands::choices::pin(&arguments),
+        Command::Channel(arguments) => commands::choices::channel(&arguments),
         Command::Completions { shell } => commands::completions::run(shell),
     };
     match result {

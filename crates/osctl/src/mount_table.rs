@@ -1,8 +1,8 @@
 //! What is mounted where, from `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
 //!
 //! It mounts nothing and does not ask for free space.
-use crate::error::{Fact, FactError};
-use crate::system_root::SystemRoot;
+use machine_facts::error::{Fact, FactError};
+use machine_facts::system_root::SystemRoot;
 
 const PATH: &str = "/proc/self/mountinfo";
 

@@ -5,8 +5,8 @@
 //!
 //! The files are those that `networkctl` reads through libsystemd: `links/IFINDEX` holds
 //! `ADMIN_STATE=` and `OPER_STATE=` (systemd 257, `link_save` of `networkd-state-file.c`).
-use crate::error::{Fact, FactError};
-use crate::system_root::SystemRoot;
+use machine_facts::error::{Fact, FactError};
+use machine_facts::system_root::SystemRoot;
 
 const INTERFACES: &str = "/sys/class/net";
 const LINKS: &str = "/run/systemd/netif/links";

@@ -1,9 +1,9 @@
 //! The state file system: where it is and how full.
 //!
 //! It does not look into it.
-use crate::error::{Fact, FactError};
 use crate::mount_table::MountTable;
-use crate::system_root::SystemRoot;
+use machine_facts::error::{Fact, FactError};
+use machine_facts::system_root::SystemRoot;
 
 /// Where state is mounted.
 pub(crate) const MOUNT_POINT: &str = "/state";

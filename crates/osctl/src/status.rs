@@ -9,16 +9,17 @@ use std::time::Duration;
 
 use disk_format::boot_entry::{BootEntry, Counter};
 
-use crate::boot_entries::{self, BootEntries};
-use crate::boot_facts::{self, BootFacts, BootPath};
-use crate::error::{Fact, FactError};
 use crate::failed_boots;
-use crate::health_report::HealthReport;
 use crate::mount_table::MountTable;
-use crate::release::Release;
 use crate::state_space::StateSpace;
-use crate::system_root::SystemRoot;
+use crate::update_view::UpdateView;
 use crate::verification::{self, Query, Verification};
+use machine_facts::boot_entries::{self, BootEntries};
+use machine_facts::boot_facts::{self, BootFacts, BootPath};
+use machine_facts::error::{Fact, FactError};
+use machine_facts::health_report::HealthReport;
+use machine_facts::release::Release;
+use machine_facts::system_root::SystemRoot;
 
 /// The recipe's `name`, which the builder writes as `ID=`.
 const KEELSON: &str = "keelson";
@@ -60,6 +61,8 @@ pub(crate) struct Status {
     pub(crate) state: Fact<StateSpace>,
     /// What the health check said last; `None` if it has not run in this boot.
     pub(crate) health: Fact<Option<HealthReport>>,
+    /// Where updates are.
+    pub(crate) update: Fact<UpdateView>,
 }
 
 impl Status {
@@ -78,6 +81,7 @@ impl Status {
             failed_boots: known(&boot).and_then(|boot| failed_boots::read(root, boot)),
             state: MountTable::read(root).and_then(|mounts| StateSpace::read(root, &mounts)),
             health: HealthReport::read(root),
+            update: UpdateView::read(root),
             release,
             boot,
         })

@@ -3,11 +3,11 @@
 //! It reads no block of the root itself; dm-verity does at every read.
 use disk_format::verity::RootHash;
 
-use crate::boot_facts::BootFacts;
 use crate::device_mapper::{Question, Target};
-use crate::error::Fact;
 use crate::mount_table::{Mount, MountTable};
-use crate::system_root::SystemRoot;
+use machine_facts::boot_facts::BootFacts;
+use machine_facts::error::Fact;
+use machine_facts::system_root::SystemRoot;
 
 /// The name that `/init` gives the root's device.
 const NAME: &str = "root";

@@ -357,7 +357,7 @@ impl Display for Stay {
             ),
             Self::PinnedHere(version) => write!(
                 formatter,
-                "this machine is pinned to {version}: `osctl pin --remove` lets it go on"
+                "this machine is pinned to {version}: `osctl pin --none` lets it go on"
             ),
             Self::PinnedUnknown { pinned, channel } => write!(
                 formatter,

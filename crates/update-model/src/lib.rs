@@ -3,7 +3,8 @@
 //! What a release consists of ([`manifest`]), which releases a channel offers ([`channel`]), which of them
 //! a machine takes and why ([`decision`]), what it fetches ([`method`], [`block_plan`], [`residue`]), which
 //! steps an update has ([`progress`]) and when it may reboot ([`reboot`]). The builder writes these
-//! documents, the machine reads them; signatures are TUF's and stand around them.
+//! documents, the machine reads them; signatures are TUF's and stand around them. What a machine is told
+//! ([`settings`]) and remembers ([`record`]), and why it is or isn't updating ([`why`]).
 //!
 //! Nothing here reads files or clocks, or draws random numbers.
 
@@ -16,6 +17,10 @@ pub mod manifest;
 pub mod method;
 pub mod progress;
 pub mod reboot;
+pub mod record;
 pub mod residue;
+pub mod retry;
 pub mod rollout;
+pub mod settings;
 pub mod version;
+pub mod why;

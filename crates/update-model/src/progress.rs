@@ -278,6 +278,39 @@ impl State {
         }
     }
 
+    /// The slot is filled, and that is all that was wanted: no boot entry is made.
+    pub fn downloaded(self) -> Transition {
+        match self {
+            Self::Writing(writing) if writing.step == Step::NameInBackupTable => Ok(Self::Idle),
+            other => Err(other.wrong("leave it at the download")),
+        }
+    }
+
+    /// Whoever did the work was stopped, and begins anew without a reboot in between. What was under way
+    /// without leaving a boot entry is as if it never was.
+    #[must_use]
+    pub fn interrupted(self) -> Self {
+        match self {
+            Self::Checking | Self::Preflight(_) | Self::Fetching(_) | Self::Writing(_) => {
+                Self::Idle
+            }
+            Self::Rebooting(release) => Self::Staged(release),
+            kept => kept,
+        }
+    }
+
+    /// The other slot's version is booted next, because somebody wants it so.
+    #[must_use]
+    pub fn rolled_back(self, from: Release) -> Self {
+        Self::bad(from, "it was rolled back by hand")
+    }
+
+    /// The other slot's newer version shall have another try, because somebody wants it so.
+    #[must_use]
+    pub fn tried_again(self, other: Release) -> Self {
+        Self::Staged(other)
+    }
+
     /// The machine may reboot into what is staged.
     pub fn reboot(self) -> Transition {
         match self {

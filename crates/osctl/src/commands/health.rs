@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
-use crate::boot_facts::BootFacts;
 use crate::cli::HealthArguments;
 use crate::failed_boots;
 use crate::health_config::HealthConfig;
-use crate::health_report::{HealthReport, seconds};
 use crate::health_sequence::{self, Audience, Limits, Outcome};
 use crate::kernel_command_line;
 use crate::live_machine::{BootClock, LiveMachine};
-use crate::system_root::SystemRoot;
 use crate::systemd::Systemd;
+use machine_facts::boot_facts::BootFacts;
+use machine_facts::health_report::{HealthReport, seconds};
+use machine_facts::system_root::SystemRoot;
 
 const CONSOLE: &str = "/dev/console";
 

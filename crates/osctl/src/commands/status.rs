@@ -10,7 +10,7 @@ use crate::device_mapper;
 use crate::health_sequence::Clock as _;
 use crate::live_machine::BootClock;
 use crate::status::{Status, json, text};
-use crate::system_root::SystemRoot;
+use machine_facts::system_root::SystemRoot;
 
 /// Runs the command.
 pub(crate) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {

@@ -9,11 +9,12 @@ use disk_format::boot_entry::{BootEntry, Counter};
 use serde::Serialize;
 
 use super::{Entry, Status, elapsed};
-use crate::boot_facts::{BootFacts, BootPath};
-use crate::error::Fact;
-use crate::health_report::{HealthReport, seconds};
 use crate::state_space::MOUNT_POINT;
+use crate::update_view::UpdateView;
 use crate::verification::Verification;
+use machine_facts::boot_facts::{BootFacts, BootPath};
+use machine_facts::error::Fact;
+use machine_facts::health_report::{HealthReport, seconds};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -25,6 +26,7 @@ struct Document<'a> {
     failed_boots: Option<u32>,
     state: Option<State<'a>>,
     health: Option<Health<'a>>,
+    update: Option<&'a UpdateView>,
     errors: Vec<PartError>,
 }
 
@@ -114,6 +116,7 @@ fn document(status: &Status, now: Duration) -> Document<'_> {
         health: errors
             .keep("health", &status.health)
             .map(|report| health(report.as_ref(), now)),
+        update: errors.keep("update", &status.update),
         errors: errors.0,
     }
 }
@@ -130,7 +133,7 @@ impl Errors {
     }
 }
 
-fn release(release: &crate::release::Release) -> Release<'_> {
+fn release(release: &machine_facts::release::Release) -> Release<'_> {
     Release {
         name: &release.name,
         version: &release.version,

@@ -1,8 +1,8 @@
 //! Whole statuses of copied machines, as text and as JSON.
 use super::*;
-use crate::boot_facts::tests::text as boot_toml;
 use crate::device_mapper::{Question, Target};
-use crate::release::tests::TEXT as OS_RELEASE;
+use crate::test_machine::OS_RELEASE;
+use crate::test_machine::boot_toml;
 use disk_format::meta::BootRecord;
 use std::fs::{self, File};
 use std::io;
@@ -113,6 +113,7 @@ Other slot    b: version 1.1, good (uncounted)
 State         15.2 GiB, 14.8 GiB free, /dev/vda7 at /state
 Health        healthy for 3 min
 Failed boots  1, this one included until it is healthy
+Updates       no source of releases is configured: name one as `sources` in /etc/keelson/update.toml, or give one to `osctl update --from`
 ";
     assert_eq!(text::render(&Machine::new().status(), NOW), expected);
 }
@@ -141,6 +142,11 @@ fn the_json_of_a_healthy_machine() {
         "health": {
             "state": "healthy", "reasons": [], "notes": [],
             "healthy_after_seconds": 12.5, "healthy_for_seconds": 188.0
+        },
+        "update": {
+            "state": "idle", "version": null, "channel": "stable", "pinned": null,
+            "why": "no source of releases is configured: name one as `sources` in \
+                    /etc/keelson/update.toml, or give one to `osctl update --from`"
         },
         "errors": []
     });
@@ -171,6 +177,7 @@ Other slot    b: unknown (needs root)
 State         15.2 GiB, 14.8 GiB free, /dev/vda7 at /state
 Health        healthy for 3 min
 Failed boots  unknown (needs root)
+Updates       no source of releases is configured: name one as `sources` in /etc/keelson/update.toml, or give one to `osctl update --from`
 ";
     assert_eq!(text::render(&restricted(), NOW), expected);
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use disk_format::boot_entry::{BootEntry, Counter};
 
 use super::{Entry, Status};
-use crate::boot_facts::{BootFacts, BootPath};
-use crate::error::{Fact, FactError};
-use crate::health_report::HealthReport;
-use crate::release::Release;
 use crate::state_space::{MOUNT_POINT, StateSpace};
 use crate::verification::Verification;
+use machine_facts::boot_facts::{BootFacts, BootPath};
+use machine_facts::error::{Fact, FactError};
+use machine_facts::health_report::HealthReport;
+use machine_facts::release::Release;
 
 const DIGITS_SHOWN: usize = 12;
 
@@ -38,6 +38,7 @@ pub(crate) fn render(status: &Status, now: Duration) -> String {
             "Failed boots",
             or_unknown(&status.failed_boots, |n| failed_boots(*n)),
         ),
+        ("Updates", or_unknown(&status.update, |u| u.why.clone())),
     ] {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{label:<14}{text}");

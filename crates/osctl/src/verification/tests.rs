@@ -1,8 +1,8 @@
 //! The root's device in copies of `/sys` and `/proc`, and a kernel that answers as it is told.
 use super::*;
-use crate::boot_facts::tests::facts;
-use crate::error::FactError;
 use crate::mount_table::tests::TEXT;
+use crate::test_machine::facts;
+use machine_facts::error::FactError;
 use std::fs;
 use std::io;
 

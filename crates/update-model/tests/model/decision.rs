@@ -186,7 +186,7 @@ fn a_pin_holds_and_takes_out_of_turn_only_what_is_offered() {
     assert!(
         outcome(&machine, &channel)
             .unwrap_err()
-            .contains("osctl pin --remove")
+            .contains("osctl pin --none")
     );
     machine.running = version("3");
     assert!(

@@ -1,6 +1,6 @@
 //! What is left behind in a copy of the machine, and said on its console.
 use super::*;
-use crate::boot_facts::tests::facts;
+use crate::test_machine::facts;
 use disk_format::meta::BootRecord;
 use std::fs;
 

@@ -7,11 +7,11 @@ use std::io;
 use disk_format::meta::MetaError;
 
 /// What was found out, or why it could not be.
-pub(crate) type Fact<T> = Result<T, FactError>;
+pub type Fact<T> = Result<T, FactError>;
 
 /// A fact that could not be found out. Paths are those of the machine, not of a test's copy.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FactError {
+pub enum FactError {
     /// A file or a folder cannot be read.
     #[error("cannot read {path}")]
     Read {
@@ -43,13 +43,13 @@ pub(crate) enum FactError {
 
 impl FactError {
     /// An error of reading `path`, for `map_err`.
-    pub(crate) fn read(path: &str) -> impl FnOnce(io::Error) -> Self {
+    pub fn read(path: &str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Read { path, source }
     }
 
     /// A file that is not as it should be.
-    pub(crate) fn malformed(path: &str, problem: impl Into<String>) -> Self {
+    pub fn malformed(path: &str, problem: impl Into<String>) -> Self {
         Self::Malformed {
             path: path.to_owned(),
             problem: problem.into(),
@@ -57,7 +57,7 @@ impl FactError {
     }
 
     /// A TOML file that is not as it should be; names the line, which names the key.
-    pub(crate) fn malformed_toml(path: &str, text: &str, error: &toml::de::Error) -> Self {
+    pub fn malformed_toml(path: &str, text: &str, error: &toml::de::Error) -> Self {
         let message = error.message();
         let start_byte = error.span().map(|span| span.start);
         let problem = match start_byte.and_then(|start| text.get(..start)) {
@@ -72,17 +72,17 @@ impl FactError {
     }
 
     /// Whether it might be found out as root.
-    pub(crate) fn needs_root(&self) -> bool {
+    pub fn needs_root(&self) -> bool {
         matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
 
     /// Whether the file does not exist.
-    pub(crate) fn is_missing_file(&self) -> bool {
+    pub fn is_missing_file(&self) -> bool {
         matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
     /// The reason in one line of words.
-    pub(crate) fn reason(&self) -> String {
+    pub fn reason(&self) -> String {
         if self.needs_root() {
             return "needs root".to_owned();
         }
@@ -91,7 +91,7 @@ impl FactError {
 }
 
 /// The error and all its sources on one line, outermost first.
-pub(crate) fn chain(error: &dyn Error) -> String {
+pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

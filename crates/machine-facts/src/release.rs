@@ -9,22 +9,22 @@ const PATH: &str = "/usr/lib/os-release";
 
 /// What identifies the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Release {
+pub struct Release {
     /// `ID=`.
-    pub(crate) id: String,
+    pub id: String,
     /// `NAME=`.
-    pub(crate) name: String,
+    pub name: String,
     /// `IMAGE_VERSION=`.
-    pub(crate) version: String,
+    pub version: String,
     /// `BUILD_ID=`.
-    pub(crate) build_id: String,
+    pub build_id: String,
     /// `VARIANT_ID=`: the product.
-    pub(crate) product: String,
+    pub product: String,
 }
 
 impl Release {
     /// Reads the file.
-    pub(crate) fn read(root: &SystemRoot) -> Fact<Self> {
+    pub fn read(root: &SystemRoot) -> Fact<Self> {
         Self::parse(&root.read_text(PATH)?)
     }
 
@@ -55,16 +55,16 @@ fn value(text: &str, key: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
     /// As the builder writes it.
-    pub(crate) const TEXT: &str = "NAME=\"Keelson\"\n\
+    const TEXT: &str = "NAME=\"Keelson\"\n\
         PRETTY_NAME=\"Keelson 1.2~rc3 (vm)\"\nID=\"keelson\"\nID_LIKE=\"debian\"\n\
         VERSION_ID=\"1.2\"\nIMAGE_ID=\"keelson\"\nIMAGE_VERSION=\"1.2~rc3\"\n\
         BUILD_ID=\"1234567890abcdef1234567890abcdef\"\nVARIANT_ID=\"vm\"\n";
 
-    pub(crate) fn release() -> Release {
+    fn release() -> Release {
         Release::parse(TEXT).unwrap()
     }
 

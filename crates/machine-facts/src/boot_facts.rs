@@ -1,7 +1,7 @@
 //! The facts of this boot as `/init` left them in `/run/keelson/boot.toml`.
 //!
-//! They are what `/init` claims; whether the root really is verified is asked of the kernel in
-//! [`crate::verification`]. Unknown keys are errors: writer and reader are of one version.
+//! They are what `/init` claims; whether the root really is verified only the kernel knows. Unknown
+//! keys are errors: writer and reader are of one version.
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::error::Fact;
 use crate::system_root::SystemRoot;
 
 /// The file.
-pub(crate) const PATH: &str = "/run/keelson/boot.toml";
+pub const PATH: &str = "/run/keelson/boot.toml";
 
 /// Who started the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum BootPath {
+pub enum BootPath {
     /// No boot loader that says where it came from (QEMU's `-kernel`, kexec).
     Direct,
     /// systemd-boot.
@@ -27,51 +27,51 @@ pub(crate) enum BootPath {
 /// The facts; device nodes are absolute paths.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct BootFacts {
+pub struct BootFacts {
     /// `keelson.version=` of the kernel command line.
-    pub(crate) version: Option<String>,
+    pub version: Option<String>,
     /// The root hash that was asked for.
     #[serde(deserialize_with = "root_hash")]
-    pub(crate) root_hash: RootHash,
+    pub root_hash: RootHash,
     /// `a` or `b`; empty if the root partition is not named after a slot.
-    pub(crate) slot: String,
+    pub slot: String,
     /// The whole disk.
-    pub(crate) disk: String,
+    pub disk: String,
     /// The partition with the root.
-    pub(crate) root: String,
+    pub root: String,
     /// The EFI system partition.
-    pub(crate) esp: Option<String>,
+    pub esp: Option<String>,
     /// The partition with the boot record.
-    pub(crate) meta: Option<String>,
+    pub meta: Option<String>,
     /// The writable partition.
-    pub(crate) state: Option<String>,
+    pub state: Option<String>,
     /// Whether the root was opened through dm-verity.
-    pub(crate) verity: bool,
+    pub verity: bool,
     /// Who started the kernel.
-    pub(crate) boot_path: BootPath,
+    pub boot_path: BootPath,
     /// Whether the boot loader counted this boot.
-    pub(crate) counted: bool,
+    pub counted: bool,
     /// Whether the state file system was made in this boot.
-    pub(crate) first_boot: bool,
+    pub first_boot: bool,
     /// Boots of this version since it was last healthy, this one included; 0 if not counted.
-    pub(crate) failed_boots: u32,
+    pub failed_boots: u32,
     /// How long each step of `/init` took.
-    pub(crate) steps_milliseconds: BTreeMap<String, u64>,
+    pub steps_milliseconds: BTreeMap<String, u64>,
 }
 
 impl BootFacts {
     /// Reads the file.
-    pub(crate) fn read(root: &SystemRoot) -> Fact<Self> {
+    pub fn read(root: &SystemRoot) -> Fact<Self> {
         root.read_toml(PATH)
     }
 
     /// How long `/init` took.
-    pub(crate) fn init_duration(&self) -> Duration {
+    pub fn init_duration(&self) -> Duration {
         Duration::from_millis(self.steps_milliseconds.values().sum())
     }
 
     /// The slot's name for people.
-    pub(crate) fn slot_name(&self) -> &str {
+    pub fn slot_name(&self) -> &str {
         match self.slot.as_str() {
             "" => "without a name",
             slot => slot,
@@ -79,7 +79,7 @@ impl BootFacts {
     }
 
     /// The name of the slot that an update would be written to, if there are two.
-    pub(crate) fn other_slot(&self) -> Option<&'static str> {
+    pub fn other_slot(&self) -> Option<&'static str> {
         match self.slot.as_str() {
             "a" => Some("b"),
             "b" => Some("a"),
@@ -94,11 +94,11 @@ fn root_hash<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RootHash, D::
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
     /// As `/init` writes it on a counted boot of a machine with everything.
-    pub(crate) fn text() -> String {
+    fn text() -> String {
         let hash = "ab".repeat(32);
         format!(
             "version = \"1.2~rc3\"\nroot_hash = \"{hash}\"\nslot = \"a\"\ndisk = \"/dev/vda\"\n\
@@ -109,7 +109,7 @@ pub(crate) mod tests {
         )
     }
 
-    pub(crate) fn facts() -> BootFacts {
+    fn facts() -> BootFacts {
         toml::from_str(&text()).unwrap()
     }
 

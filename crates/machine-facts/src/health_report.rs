@@ -16,7 +16,7 @@ const PATH: &str = "/run/keelson/health.toml";
 /// How far the check is. Times are in seconds since the kernel started (`CLOCK_BOOTTIME`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum HealthReport {
+pub enum HealthReport {
     /// Not healthy yet.
     Checking {
         /// What is waited for.
@@ -47,7 +47,7 @@ pub(crate) enum HealthReport {
 
 impl HealthReport {
     /// Reads the file; `None` if no check has begun in this boot.
-    pub(crate) fn read(root: &SystemRoot) -> Fact<Option<Self>> {
+    pub fn read(root: &SystemRoot) -> Fact<Option<Self>> {
         match root.read_toml(PATH) {
             Ok(report) => Ok(Some(report)),
             Err(error) if error.is_missing_file() => Ok(None),
@@ -56,14 +56,14 @@ impl HealthReport {
     }
 
     /// Replaces the file.
-    pub(crate) fn write(&self, root: &SystemRoot) -> io::Result<()> {
+    pub fn write(&self, root: &SystemRoot) -> io::Result<()> {
         let text = toml::to_string(self).map_err(io::Error::other)?;
         root.replace(PATH, &text)
     }
 }
 
 /// Seconds with three decimals, which is all that a reader can use.
-pub(crate) fn seconds(duration: Duration) -> f64 {
+pub fn seconds(duration: Duration) -> f64 {
     let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     Duration::from_millis(milliseconds).as_secs_f64()
 }

@@ -7,41 +7,42 @@ use crate::error::Fact;
 use crate::system_root::SystemRoot;
 
 /// Where the boot loader finds unified kernel images; the ESP is mounted at `/efi`.
-pub(crate) const FOLDER: &str = "/efi/EFI/Linux";
+pub const FOLDER: &str = "/efi/EFI/Linux";
 
 /// The entries that are Keelson's, sorted by their names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct BootEntries(Vec<BootEntry>);
+pub struct BootEntries(Vec<BootEntry>);
 
 impl BootEntries {
     /// Lists the folder.
-    pub(crate) fn read(root: &SystemRoot) -> Fact<Self> {
+    pub fn read(root: &SystemRoot) -> Fact<Self> {
         Ok(Self::from_names(&root.list(FOLDER)?))
     }
 
-    fn from_names(names: &[String]) -> Self {
+    /// Those among these file names that are Keelson's.
+    pub fn from_names(names: &[String]) -> Self {
         let mut entries: Vec<_> = names.iter().filter_map(|n| BootEntry::parse(n)).collect();
         entries.sort();
         Self(entries)
     }
 
     /// The counter of a version.
-    pub(crate) fn counter(&self, version: &str) -> Option<Counter> {
+    pub fn counter(&self, version: &str) -> Option<Counter> {
         let entry = self.0.iter().find(|entry| entry.version == version);
         entry.map(|entry| entry.counter)
     }
 
     /// The entries of all versions but this one.
-    pub(crate) fn others(&self, version: &str) -> impl Iterator<Item = &BootEntry> {
+    pub fn others(&self, version: &str) -> impl Iterator<Item = &BootEntry> {
         self.0.iter().filter(move |entry| entry.version != version)
     }
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
-    pub(crate) fn entries(names: &[&str]) -> BootEntries {
+    fn entries(names: &[&str]) -> BootEntries {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         BootEntries::from_names(&names)
     }

@@ -11,37 +11,37 @@ use crate::error::{Fact, FactError};
 
 /// The root of the system that is asked about.
 #[derive(Debug, Clone)]
-pub(crate) struct SystemRoot(PathBuf);
+pub struct SystemRoot(PathBuf);
 
 impl SystemRoot {
     /// A system whose `/` is this folder.
-    pub(crate) fn new(folder: impl Into<PathBuf>) -> Self {
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self(folder.into())
     }
 
     /// Where an absolute path of the machine really is.
-    pub(crate) fn path(&self, path: &str) -> PathBuf {
+    pub fn path(&self, path: &str) -> PathBuf {
         self.0.join(path.trim_start_matches('/'))
     }
 
     /// The text of a file; lines without a final line feed.
-    pub(crate) fn read_text(&self, path: &str) -> Fact<String> {
+    pub fn read_text(&self, path: &str) -> Fact<String> {
         fs::read_to_string(self.path(path)).map_err(FactError::read(path))
     }
 
     /// The first line of a file of the kernel's, which are one word and a line feed.
-    pub(crate) fn read_word(&self, path: &str) -> Fact<String> {
+    pub fn read_word(&self, path: &str) -> Fact<String> {
         Ok(self.read_text(path)?.trim().to_owned())
     }
 
     /// The contents of a TOML file.
-    pub(crate) fn read_toml<T: DeserializeOwned>(&self, path: &str) -> Fact<T> {
+    pub fn read_toml<T: DeserializeOwned>(&self, path: &str) -> Fact<T> {
         let text = self.read_text(path)?;
         toml::from_str(&text).map_err(|error| FactError::malformed_toml(path, &text, &error))
     }
 
     /// The names in a folder, sorted; names that are not UTF-8 are left out.
-    pub(crate) fn list(&self, path: &str) -> Fact<Vec<String>> {
+    pub fn list(&self, path: &str) -> Fact<Vec<String>> {
         let entries = fs::read_dir(self.path(path)).map_err(FactError::read(path))?;
         let mut names = Vec::new();
         for entry in entries {
@@ -53,7 +53,7 @@ impl SystemRoot {
     }
 
     /// Replaces a file in one step: readers see the old text or the new.
-    pub(crate) fn replace(&self, path: &str, text: &str) -> io::Result<()> {
+    pub fn replace(&self, path: &str, text: &str) -> io::Result<()> {
         let target = self.path(path);
         let temporary = target.with_extension("new");
         if let Some(folder) = target.parent() {
@@ -64,7 +64,7 @@ impl SystemRoot {
     }
 
     /// Whether something is there.
-    pub(crate) fn exists(&self, path: &str) -> bool {
+    pub fn exists(&self, path: &str) -> bool {
         Path::exists(&self.path(path))
     }
 }

@@ -1,0 +1,110 @@
+//! Asks `updaterd` over D-Bus for what changes something; the bus starts it if it is not there.
+//!
+//! Decides nothing and touches no slot.
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::runtime::{Builder, Runtime};
+use zbus::Connection;
+
+const DESTINATION: &str = "org.keelson.Update1";
+const OBJECT: &str = "/org/keelson/Update1";
+const INTERFACE: &str = "org.keelson.Update1.Manager";
+/// How often progress is asked for.
+const PROGRESS_PERIOD: Duration = Duration::from_millis(500);
+
+/// What is being done, how much of it, and how much there is; an empty text between runs.
+pub(crate) type Progress = (String, u64, u64);
+
+/// A connection to the bus.
+#[derive(Debug)]
+pub(crate) struct UpdateService {
+    // Dropped before the runtime that its tasks run on.
+    connection: Connection,
+    runtime: Runtime,
+}
+
+impl UpdateService {
+    /// Connects to the bus.
+    pub(crate) fn connect() -> anyhow::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.context("cannot wait for answers")?;
+        let connection = runtime
+            .block_on(Connection::system())
+            .context("cannot reach the system bus; `updaterd run` works without it")?;
+        Ok(Self {
+            connection,
+            runtime,
+        })
+    }
+
+    /// Runs an update, and tells how far it is. Returns a sentence on what came of it.
+    pub(crate) fn update(
+        &self,
+        arguments: &(&str, &str, bool, bool),
+        tell: &mut dyn FnMut(Progress),
+    ) -> anyhow::Result<String> {
+        let call = call(&self.connection, "Update", arguments);
+        self.runtime
+            .block_on(with_progress(&self.connection, call, tell))
+    }
+
+    /// Makes the boot loader prefer the other slot's version, and returns that.
+    pub(crate) fn rollback(&self, forward: bool) -> anyhow::Result<String> {
+        let arguments = (forward,);
+        self.runtime
+            .block_on(call(&self.connection, "Rollback", &arguments))
+    }
+}
+
+async fn call<B>(connection: &Connection, method: &str, arguments: &B) -> anyhow::Result<String>
+where
+    B: serde::Serialize + zbus::zvariant::DynamicType,
+{
+    let reply = connection
+        .call_method(
+            Some(DESTINATION),
+            OBJECT,
+            Some(INTERFACE),
+            method,
+            arguments,
+        )
+        .await;
+    match reply {
+        Ok(reply) => Ok(reply.body().deserialize::<String>()?),
+        // What updaterd says is complete by itself.
+        Err(zbus::Error::MethodError(_, Some(text), _)) => Err(anyhow!(text)),
+        Err(error) => Err(anyhow!(error).context("cannot ask updaterd over the system bus")),
+    }
+}
+
+async fn with_progress<T>(
+    connection: &Connection,
+    work: impl Future<Output = T>,
+    tell: &mut dyn FnMut(Progress),
+) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        match tokio::time::timeout(PROGRESS_PERIOD, &mut work).await {
+            Ok(done) => return done,
+            // Whoever cannot say how far it is still does its work.
+            Err(_) => tell(progress(connection).await.unwrap_or_default()),
+        }
+    }
+}
+
+async fn progress(connection: &Connection) -> zbus::Result<Progress> {
+    let reply = connection
+        .call_method(
+            Some(DESTINATION),
+            OBJECT,
+            Some("org.freedesktop.DBus.Properties"),
+            "Get",
+            &(INTERFACE, "Progress"),
+        )
+        .await?;
+    let body = reply.body();
+    let value: zbus::OwnedVariant = body.deserialize()?;
+    Progress::try_from(value)
+}

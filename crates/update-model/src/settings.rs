@@ -1,0 +1,134 @@
+//! What a machine is told about its updates: `/etc/keelson/update.toml`, and what was chosen by command.
+//!
+//! Unknown keys are errors. Does not read files.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::manifest::is_name;
+use crate::reboot::Strategy;
+use crate::version::Version;
+
+/// The file's keys; each has a default.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Settings {
+    /// Where the release directory is: URLs of mirrors, the preferred one first, or one folder.
+    pub sources: Vec<String>,
+    /// Whose releases are taken, unless another was chosen by command.
+    pub channel: String,
+    /// The root metadata that the chain of trust begins with, an absolute path.
+    pub root_of_trust: String,
+    /// When the machine reboots into what was installed by itself.
+    pub reboot: Strategy,
+    /// Most bytes fetched in a second; 0 is no limit.
+    pub bandwidth_limit: u64,
+    /// A proxy's URL; without one `http_proxy`, `https_proxy` and `no_proxy` of the environment hold.
+    pub proxy: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            sources: Vec::new(),
+            channel: "stable".to_owned(),
+            root_of_trust: "/etc/keelson/update-root.json".to_owned(),
+            reboot: Strategy::Manual,
+            bandwidth_limit: 0,
+            proxy: None,
+        }
+    }
+}
+
+/// A value that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{key}: {problem}")]
+pub struct InvalidSetting {
+    /// Which key.
+    pub key: &'static str,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl Settings {
+    /// Whether the values can be.
+    pub fn check(&self) -> Result<(), InvalidSetting> {
+        let invalid = |key, problem| Err(InvalidSetting { key, problem });
+        if !is_name(&self.channel) {
+            return invalid("channel", format!("{:?} is no name", self.channel));
+        }
+        if !self.root_of_trust.starts_with('/') {
+            let problem = format!("{:?} is no absolute path", self.root_of_trust);
+            return invalid("root-of-trust", problem);
+        }
+        if let Err(problem) = check_sources(&self.sources) {
+            return invalid("sources", problem);
+        }
+        Ok(())
+    }
+}
+
+/// Several mirrors are URLs; a folder stands alone.
+pub fn check_sources(sources: &[String]) -> Result<(), String> {
+    let is_url = |source: &String| source.starts_with("http://") || source.starts_with("https://");
+    if let Some(other) = sources
+        .iter()
+        .find(|source| !is_url(source) && !source.starts_with('/'))
+    {
+        return Err(format!(
+            "{other:?} is neither a URL of http or https nor an absolute path"
+        ));
+    }
+    if sources.len() > 1 && !sources.iter().all(is_url) {
+        return Err("a folder cannot have mirrors".to_owned());
+    }
+    Ok(())
+}
+
+/// What was chosen by command and holds until another choice.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Choices {
+    /// The channel, instead of the one in the settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// The version that the machine stays at or goes to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Version>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources(sources: &[&str]) -> Settings {
+        Settings {
+            sources: sources.iter().map(|text| (*text).to_owned()).collect(),
+            ..Settings::default()
+        }
+    }
+
+    #[test]
+    fn defaults_are_possible() {
+        assert_eq!(Settings::default().check(), Ok(()));
+        assert_eq!(sources(&["https://a/x", "http://b"]).check(), Ok(()));
+        assert_eq!(sources(&["/mnt/releases"]).check(), Ok(()));
+    }
+
+    #[test]
+    fn each_wrong_value_is_named() {
+        let wrong = |settings: Settings| settings.check().unwrap_err().key;
+        let with_channel = Settings {
+            channel: "No Name".to_owned(),
+            ..Settings::default()
+        };
+        assert_eq!(wrong(with_channel), "channel");
+        let with_root = Settings {
+            root_of_trust: "root.json".to_owned(),
+            ..Settings::default()
+        };
+        assert_eq!(wrong(with_root), "root-of-trust");
+        assert_eq!(wrong(sources(&["ftp://a"])), "sources");
+        assert_eq!(wrong(sources(&["http://a", "/mnt"])), "sources");
+    }
+}

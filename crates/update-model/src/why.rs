@@ -1,0 +1,146 @@
+//! Why a machine is or isn't updating, in one sentence that names the command or file that changes it.
+//!
+//! Does not know the time, or what the channel says now: that is what the last check found.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::progress::State;
+use crate::reboot::{Lock, Verdict, decide};
+use crate::record::{Attempts, LastCheck, Record};
+use crate::settings::Settings;
+
+/// The sentence.
+pub fn why(record: &Record, settings: &Settings, time_zone: &TimeZone, now: Timestamp) -> String {
+    if let State::Staged(release) | State::Rebooting(release) = &record.state {
+        let version = &release.version;
+        let verdict = decide(&settings.reboot, &Lock::Unneeded, time_zone, now);
+        return staged(&version.to_string(), &verdict);
+    }
+    if let State::AwaitingHealth(release) = &record.state {
+        return format!(
+            "{} runs since the last update and has yet to prove itself: `osctl status` shows its health",
+            release.version
+        );
+    }
+    if settings.sources.is_empty() {
+        return "no source of releases is configured: name one as `sources` in \
+                /etc/keelson/update.toml, or give one to `osctl update --from`"
+            .to_owned();
+    }
+    if let Attempts::Failing {
+        failures,
+        reason,
+        next,
+    } = &record.attempts
+    {
+        let count = match failures {
+            1 => "the last attempt".to_owned(),
+            many => format!("the last {many} attempts"),
+        };
+        return format!(
+            "{count} failed ({reason}) and the next is due at {next}: `osctl update` tries it now"
+        );
+    }
+    match &record.last_check {
+        LastCheck::Never => {
+            "this machine has not looked for releases yet: `osctl update --check` does it now"
+                .to_owned()
+        }
+        LastCheck::Decided(at, verdict) => format!("{verdict} (looked at {at})"),
+    }
+}
+
+fn staged(version: &str, verdict: &Verdict) -> String {
+    let installed = format!("{version} is installed and");
+    match verdict {
+        Verdict::Now | Verdict::AskForLock => {
+            format!("{installed} is booted at the next check: `systemctl reboot` does it now")
+        }
+        Verdict::WaitForOrder => {
+            format!("{installed} waits for a reboot: `systemctl reboot` does it now")
+        }
+        Verdict::NoWindow => format!(
+            "{installed} waits for a window, but none ever opens: see `reboot` in \
+             /etc/keelson/update.toml, or `systemctl reboot`"
+        ),
+        Verdict::WaitForWindow(_) | Verdict::WaitForOthers(_) => {
+            format!("{installed} {verdict}: `systemctl reboot` does it now")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use disk_format::verity::RootHash;
+
+    use super::*;
+    use crate::progress::{Failed, Release};
+    use crate::reboot::{Strategy, Window};
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    const NOW: &str = "2026-11-28T12:00:00Z";
+
+    fn settings() -> Settings {
+        Settings {
+            sources: vec!["http://a".to_owned()],
+            ..Settings::default()
+        }
+    }
+
+    fn say(record: &Record, settings: &Settings) -> String {
+        why(record, settings, &TimeZone::UTC, at(NOW))
+    }
+
+    #[test]
+    fn without_a_source_nothing_happens() {
+        let text = say(&Record::default(), &Settings::default());
+        assert!(text.contains("/etc/keelson/update.toml"), "{text}");
+        let text = say(&Record::default(), &settings());
+        assert!(text.contains("osctl update --check"), "{text}");
+    }
+
+    #[test]
+    fn a_failure_says_when_it_is_tried_again() {
+        let mut record = Record::default();
+        let failed = Failed {
+            release: None,
+            reason: "no network".to_owned(),
+        };
+        record.enter(State::Failed(failed), at(NOW));
+        let text = say(&record, &settings());
+        assert!(
+            text.contains("no network") && text.contains("12:15"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_is_installed_says_what_it_waits_for() {
+        let mut record = Record::default();
+        let release = Release {
+            version: "2".parse().unwrap(),
+            root_hash: RootHash([2; 32]),
+        };
+        record.enter(State::Staged(release), at(NOW));
+        assert!(say(&record, &settings()).contains("systemctl reboot"));
+        let window = Window {
+            days: Vec::new(),
+            start: "02:00".parse().unwrap(),
+            minutes: 60,
+        };
+        let with = |reboot| Settings {
+            reboot,
+            ..settings()
+        };
+        let text = say(&record, &with(Strategy::Windows(vec![window])));
+        assert!(text.contains("2026-11-29T02:00:00Z"), "{text}");
+        let text = say(&record, &with(Strategy::Windows(Vec::new())));
+        assert!(text.contains("none ever opens"), "{text}");
+        let text = say(&record, &with(Strategy::Immediate));
+        assert!(text.contains("next check"), "{text}");
+    }
+}

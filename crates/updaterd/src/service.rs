@@ -1,0 +1,192 @@
+//! The D-Bus service `org.keelson.Update1`, in a process that ends when nobody asks any more.
+//!
+//! Who may call is the bus's policy. Does the work in threads, so that progress can be asked for meanwhile.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use machine_facts::system_root::SystemRoot;
+use zbus::fdo;
+
+use crate::reboot;
+use crate::rollback::{Direction, roll};
+use crate::run::{Goal, Order, OrderedBy, Outcome, run};
+use crate::watcher::{SharedWatcher, Watcher as _};
+
+/// The name on the bus.
+pub const NAME: &str = "org.keelson.Update1";
+/// The object.
+pub const PATH: &str = "/org/keelson/Update1";
+/// Without a call for so long the process ends.
+const IDLE: Duration = Duration::from_secs(15);
+/// A call that was sent before the name was given up has arrived by then.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Calls that are worked on, and when the last one ended.
+#[derive(Debug)]
+struct Activity {
+    running: AtomicUsize,
+    last: Mutex<Instant>,
+}
+
+impl Activity {
+    fn is_idle_for(&self, duration: Duration) -> bool {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        self.running.load(Ordering::SeqCst) == 0 && last.elapsed() >= duration
+    }
+}
+
+/// Counts a call as long as it lives.
+struct Call(Arc<Activity>);
+
+impl Call {
+    fn begin(activity: &Arc<Activity>) -> Self {
+        activity.running.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The object on the bus.
+#[derive(Debug)]
+struct Manager {
+    root: SystemRoot,
+    watcher: Arc<SharedWatcher>,
+    activity: Arc<Activity>,
+}
+
+#[zbus::interface(name = "org.keelson.Update1.Manager")]
+impl Manager {
+    /// Runs an update. `goal` is `check`, `download` or `install`, an empty `from` means the settings' source.
+    /// Returns when that is done, with a sentence on what came of it.
+    async fn update(
+        &self,
+        goal: String,
+        from: String,
+        retry: bool,
+        scheduled: bool,
+    ) -> fdo::Result<String> {
+        let order = order(&goal, from, retry, scheduled)?;
+        let (root, watcher) = (self.root.clone(), Arc::clone(&self.watcher));
+        self.work(move || update(&root, &order, &watcher)).await
+    }
+
+    /// Makes the boot loader prefer the other slot's version, which is older, or newer if `forward`. Returns
+    /// that version.
+    async fn rollback(&self, forward: bool) -> fdo::Result<String> {
+        let root = self.root.clone();
+        let direction = if forward {
+            Direction::Forward
+        } else {
+            Direction::Back
+        };
+        self.work(move || Ok(roll(&root, direction)?.to_string()))
+            .await
+    }
+
+    /// What is being done, how much of it, and how much there is; nothing of all that between runs.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn progress(&self) -> (String, u64, u64) {
+        let progress = self.watcher.last();
+        (progress.phase, progress.done, progress.total)
+    }
+}
+
+impl Manager {
+    async fn work(
+        &self,
+        work: impl FnOnce() -> anyhow::Result<String> + Send + 'static,
+    ) -> fdo::Result<String> {
+        let call = Call::begin(&self.activity);
+        let done = tokio::task::spawn_blocking(work).await;
+        drop(call);
+        match done {
+            Ok(Ok(text)) => Ok(text),
+            Ok(Err(error)) => Err(fdo::Error::Failed(format!("{error:#}"))),
+            Err(error) => Err(fdo::Error::Failed(error.to_string())),
+        }
+    }
+}
+
+fn order(goal: &str, from: String, retry: bool, scheduled: bool) -> fdo::Result<Order> {
+    let goal = match goal {
+        "check" => Goal::Check,
+        "download" => Goal::Download,
+        "install" => Goal::Install,
+        other => {
+            let text = format!("{other:?} is no goal: check, download or install");
+            return Err(fdo::Error::InvalidArgs(text));
+        }
+    };
+    Ok(Order {
+        goal,
+        from: (!from.is_empty()).then_some(from),
+        retry,
+        by: if scheduled {
+            OrderedBy::Timer
+        } else {
+            OrderedBy::Hand
+        },
+    })
+}
+
+/// A run, and for the timer the reboot that follows from it.
+fn update(root: &SystemRoot, order: &Order, watcher: &SharedWatcher) -> anyhow::Result<String> {
+    let outcome = run(root, order, watcher);
+    watcher.phase("");
+    let outcome = outcome?;
+    let text = outcome.sentence();
+    let is_waiting = matches!(outcome, Outcome::Installed(_) | Outcome::Waiting(_));
+    if order.by == OrderedBy::Hand || !is_waiting {
+        return Ok(text);
+    }
+    let reboot = reboot::when_it_suits(root)?;
+    Ok(reboot.map_or(text.clone(), |reboot| format!("{text}; {reboot}")))
+}
+
+/// Serves until nobody has asked for a while.
+pub fn serve(root: &SystemRoot) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot wait for calls")?;
+    runtime.block_on(serve_until_idle(root))
+}
+
+async fn serve_until_idle(root: &SystemRoot) -> anyhow::Result<()> {
+    let activity = Arc::new(Activity {
+        running: AtomicUsize::new(0),
+        last: Mutex::new(Instant::now()),
+    });
+    let manager = Manager {
+        root: root.clone(),
+        watcher: Arc::default(),
+        activity: Arc::clone(&activity),
+    };
+    let connection = zbus::connection::Builder::system()
+        .serve_at(PATH, manager)
+        .name(NAME)
+        .build()
+        .await
+        .with_context(|| format!("cannot offer {NAME} on the system bus"))?;
+    while !activity.is_idle_for(IDLE) {
+        tokio::time::sleep(IDLE / 5).await;
+    }
+    connection
+        .release_name(NAME)
+        .await
+        .context("cannot give up the name on the bus")?;
+    tokio::time::sleep(GRACE).await;
+    while !activity.is_idle_for(GRACE) {
+        tokio::time::sleep(GRACE).await;
+    }
+    Ok(())
+}
