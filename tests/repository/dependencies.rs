@@ -39,6 +39,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("raft-log", Layer::Foundations),
     ("kv-store", Layer::Foundations),
     ("kv-client", Layer::Foundations),
+    ("fleet-api", Layer::Foundations),
     ("update-client", Layer::Foundations),
     ("kv-cluster", Layer::Services),
     ("image-build", Layer::Services),
