@@ -49,6 +49,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("keelson-init", Layer::Programs),
     ("kvd", Layer::Programs),
     ("kvctl", Layer::Programs),
+    ("fleetctl", Layer::Programs),
     ("osctl", Layer::Programs),
     ("keelson-tests", Layer::Tests),
 ];
