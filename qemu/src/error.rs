@@ -90,6 +90,16 @@ pub enum QemuError {
         /// What QEMU printed.
         messages: String,
     },
+    /// A machine in namespaces ended before its systemd ran.
+    #[error(
+        "machine {machine} did not start in namespaces, which needs root and the programs of util-linux and iproute2: {reason}"
+    )]
+    NamespaceDidNotStart {
+        /// The machine's name.
+        machine: String,
+        /// What the scripts printed.
+        reason: String,
+    },
     /// Waiting for the console failed.
     #[error("{0}")]
     Console(Box<WaitFailure>),

@@ -37,6 +37,7 @@ mod disk;
 mod error;
 pub mod interrupt;
 mod machine;
+pub mod namespace;
 mod network;
 mod pattern;
 pub mod qmp;
@@ -56,6 +57,7 @@ pub use error::{QemuError, WaitCause, WaitFailure};
 pub use machine::{
     Boot, FirmwareVariables, LogPolicy, Machine, PanicDevice, RebootPolicy, Watchdog,
 };
+pub use namespace::{Bind, Bridge, GuestFile, NamespaceMachine, RootTree, RunningNamespace};
 pub use network::{Forward, Network};
 pub use pattern::Pattern;
 pub use running::Running;

@@ -273,7 +273,11 @@ fn write_strings(machine: &Machine, directory: &RunDirectory) -> Result<Vec<Path
 }
 
 /// The file for the console's log: a new one, as several machines may have the same name.
-fn new_log(policy: &LogPolicy, directory: &RunDirectory, name: &str) -> Result<PathBuf, QemuError> {
+pub(crate) fn new_log(
+    policy: &LogPolicy,
+    directory: &RunDirectory,
+    name: &str,
+) -> Result<PathBuf, QemuError> {
     let kept = match policy {
         LogPolicy::Remove => return Ok(directory.path().join("console.log")),
         LogPolicy::KeepOnFailure(kept) | LogPolicy::Keep(kept) => kept,

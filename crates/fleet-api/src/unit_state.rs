@@ -1,0 +1,52 @@
+//! What systemd says of a unit on one machine.
+//!
+//! A global unit has one for each machine it is on.
+
+use serde::{Deserialize, Serialize};
+
+/// A unit's state on a machine, in systemd's words.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UnitState {
+    /// Of the unit that is loaded there; see [`crate::Unit::hash`].
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub hash: String,
+    /// Which machine says so.
+    #[serde(rename = "machineID", skip_serializing_if = "String::is_empty")]
+    pub machine_id: String,
+    /// The unit's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// systemd's `ActiveState`, such as `active` or `failed`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub systemd_active_state: String,
+    /// systemd's `LoadState`, such as `loaded`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub systemd_load_state: String,
+    /// systemd's `SubState`, such as `running`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub systemd_sub_state: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_written_as_fleet_wrote_it() {
+        let state = UnitState {
+            hash: "abc".to_owned(),
+            machine_id: "m1".to_owned(),
+            name: "foo.service".to_owned(),
+            systemd_active_state: "active".to_owned(),
+            systemd_load_state: "loaded".to_owned(),
+            systemd_sub_state: "running".to_owned(),
+        };
+        let text = r#"{"hash":"abc","machineID":"m1","name":"foo.service","systemdActiveState":"active","systemdLoadState":"loaded","systemdSubState":"running"}"#;
+        assert_eq!(serde_json::to_string(&state).expect("JSON"), text);
+        assert_eq!(
+            serde_json::from_str::<UnitState>(text).expect("a state"),
+            state
+        );
+    }
+}
