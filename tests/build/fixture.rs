@@ -1,6 +1,7 @@
 //! The builder, temporary checkouts and temporary caches. No test.
 
 use image_build::lock::{LockedPackage, PackagesLock};
+use image_build::recipe::Recipe;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -56,12 +57,11 @@ pub(crate) fn programs() -> &'static Path {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("keelson-programs");
         fs::create_dir_all(&folder).expect("created");
         let target = target_directory();
-        for path in [
-            "release/kvctl",
-            "release/kvd",
-            "release/osctl",
-            "x86_64-unknown-linux-gnu/release/init",
-        ] {
+        let recipe = Recipe::load(&repository().join("image/os.toml")).expect("a recipe");
+        let shipped = recipe.program.iter().map(|program| &program.package);
+        let mut paths: Vec<_> = shipped.map(|name| format!("release/{name}")).collect();
+        paths.push("x86_64-unknown-linux-gnu/release/init".to_owned());
+        for path in paths {
             let source = required(target.join(path));
             let name = source.file_name().expect("a program");
             fs::copy(&source, folder.join(name)).expect("copied");

@@ -1,7 +1,7 @@
 //! One store, two faces: what curl writes, etcdctl 3 reads, and the reverse.
 
 use anyhow::{Result, ensure};
-use etcd_client::{GetOptions, PutOptions};
+use etcd_client::{DeleteOptions, GetOptions, PutOptions, Txn, TxnOp};
 
 use super::client::Peer;
 use crate::raw_http::Connection;
@@ -152,5 +152,27 @@ async fn compaction_is_of_v3_alone() -> Result<()> {
         &format!("GET /v2/keys/a?wait=true&waitIndex={}", two - 1),
     )?;
     ensure!(first.contains(r#""value":"one""#), "{first}");
+    Ok(())
+}
+
+/// Each key that goes leaves fewer in the directory it implies; to look through what is left after each
+/// would take longer than a request may.
+#[tokio::test]
+async fn very_many_keys_of_a_directory_go_in_one_call() -> Result<()> {
+    const KEYS: usize = 60_000;
+    let server = Server::kvd()?;
+    let mut peer = Peer::connect(&server).await?;
+    let names: Vec<_> = (0..KEYS).map(|number| format!("/d/{number:05}")).collect();
+    for names in names.chunks(100) {
+        let puts = names.iter().map(|name| TxnOp::put(name.as_str(), "", None));
+        let puts = Txn::new().and_then(puts.collect::<Vec<_>>());
+        peer.client().txn(puts).await?;
+    }
+    let all = DeleteOptions::new().with_prefix();
+    let gone = peer.client().delete("/d/", Some(all)).await?;
+    ensure!(gone.deleted() == i64::try_from(KEYS)?, "{}", gone.deleted());
+    // The directory went with its last key.
+    let listed = v2(&mut Connection::open(server.address)?, "GET /v2/keys/d")?;
+    ensure!(listed.contains(r#""errorCode":100"#), "{listed}");
     Ok(())
 }
