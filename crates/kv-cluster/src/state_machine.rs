@@ -28,6 +28,8 @@ use crate::types::{Batch, LogId, StoredMembership, TypeConfig};
 
 /// Between two attempts to make the store durable on a full disk.
 const NO_SPACE_PAUSE: Duration = Duration::from_secs(1);
+/// Before it is looked again whether a flush made room.
+const NO_ROOM_PAUSE: Duration = Duration::from_millis(2);
 
 /// A snapshot on its way out, or one that came in.
 pub(crate) enum SnapshotData {
@@ -259,6 +261,11 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
     {
         while let Some((entry, responder)) = entries.try_next().await? {
+            // On a full disk this may be long. A thread of the runtime that waited here would take the
+            // sockets' and timers' driver along.
+            while !self.shared.store.applies_at_once() {
+                tokio::time::sleep(NO_ROOM_PAUSE).await;
+            }
             let outcomes = self.apply_entry(entry.log_id, entry.payload)?;
             if let Some(responder) = responder {
                 responder.send(outcomes);

@@ -85,6 +85,12 @@ impl Shared {
 }
 
 impl Store {
+    /// Whether a batch would be applied without waiting for a flush to make room; an error also would not
+    /// wait. On a full disk it may be long until there is room.
+    pub fn applies_at_once(&self) -> bool {
+        self.shared.control.may_apply().unwrap_or(true)
+    }
+
     /// Opens the store in a folder, or creates it.
     pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
         Self::open_on(Arc::new(FileDisk), folder, options)
