@@ -261,9 +261,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
     {
         while let Some((entry, responder)) = entries.try_next().await? {
-            // On a full disk this may be long. A thread of the runtime that waited here would take the
-            // sockets' and timers' driver along.
-            while !self.shared.store.applies_at_once() {
+            // On a full disk this may be long. A thread of the runtime that waited would take the driver of
+            // sockets and timers along; one for this alone could not be told that the member stops.
+            while !self.shared.store.has_room() {
                 tokio::time::sleep(NO_ROOM_PAUSE).await;
             }
             let outcomes = self.apply_entry(entry.log_id, entry.payload)?;

@@ -99,23 +99,31 @@ impl Control {
         }
     }
 
-    fn has_room(&self, pending: Pending) -> bool {
+    fn is_room_beside(&self, pending: Pending) -> bool {
         pending.row_bytes < self.limit.row_bytes && pending.event_bytes < self.limit.event_bytes
     }
 
-    /// Whether another batch may be applied now; an error if none ever will.
-    pub(crate) fn may_apply(&self) -> Result<bool, FlushError> {
-        let inner = self.inner.lock();
-        match &inner.health {
+    /// An error if no batch will ever be applied again.
+    pub(crate) fn may_apply(&self) -> Result<(), FlushError> {
+        match &self.inner.lock().health {
             Health::Failed(reason) => Err(self.failed_error(reason)),
-            Health::Good | Health::Full { .. } => Ok(self.has_room(inner.pending)),
+            Health::Good | Health::Full { .. } => Ok(()),
         }
     }
 
-    /// Waits until another batch may be applied, or never will.
+    fn has_room_or_failed(&self, inner: &Inner) -> bool {
+        self.is_room_beside(inner.pending) || matches!(inner.health, Health::Failed(_))
+    }
+
+    /// Whether there is room for another batch, or never will be.
+    pub(crate) fn has_room(&self) -> bool {
+        self.has_room_or_failed(&self.inner.lock())
+    }
+
+    /// Waits until there is room for another batch, or never will be.
     pub(crate) fn wait_for_room(&self) {
         let mut inner = self.inner.lock();
-        while !self.has_room(inner.pending) && !matches!(inner.health, Health::Failed(_)) {
+        while !self.has_room_or_failed(&inner) {
             self.done.wait(&mut inner);
         }
     }
@@ -132,7 +140,7 @@ impl Control {
         let is_first = inner.dirty_since.is_none();
         inner.dirty_since.get_or_insert_with(Instant::now);
         let is_due = pending.row_bytes >= self.flush_bytes;
-        if is_first || (is_due && !was_due) || !self.has_room(pending) {
+        if is_first || (is_due && !was_due) || !self.is_room_beside(pending) {
             self.work.notify_one();
         }
     }
@@ -230,7 +238,9 @@ impl Control {
         match &inner.health {
             Health::Failed(_) => None,
             Health::Full { retry_at, .. } => Some(*retry_at),
-            Health::Good if is_wanted || is_full || !self.has_room(inner.pending) => Some(since),
+            Health::Good if is_wanted || is_full || !self.is_room_beside(inner.pending) => {
+                Some(since)
+            }
             Health::Good => Some(since + self.flush_interval),
         }
     }

@@ -5,7 +5,7 @@
 //! the database by a thread of its own, as one durable transaction together with the progress they
 //! stand for and the length of the history: whatever a crash loses, tables, history and
 //! [`Store::durable_progress`] agree, and the replicated log is replayed from there exactly once.
-//! Keys that are overwritten meanwhile are written once. Nobody waits for the disk unless it is so
+//! Keys that are overwritten meanwhile are written once. Nobody needs to wait for the disk unless it is so
 //! slow that the delta is full.
 //!
 //! A [`View`] is a consistent state at one moment. It costs a short lock and one reference count,

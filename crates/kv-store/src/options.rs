@@ -11,7 +11,7 @@ pub struct Options {
     /// The database's page cache, in bytes.
     pub cache_bytes: usize,
     /// Rows applied but not yet written to the database, in bytes. Half of it may be on its way to
-    /// the disk while the other half is filled; then `apply` waits.
+    /// the disk while the other half is filled; then there is no room for more batches.
     pub delta_bytes_max: usize,
     /// How long an applied batch may wait before it is written to the database. Until then it
     /// exists in memory and in the replicated log.
@@ -56,7 +56,7 @@ impl Options {
         self.delta_bytes_max / 4
     }
 
-    /// `apply` waits while so many bytes are neither written nor on their way.
+    /// There is no room for more batches while so many bytes are neither written nor on their way.
     pub(crate) fn pending_bytes_max(&self) -> usize {
         self.delta_bytes_max / 2
     }
@@ -66,7 +66,7 @@ impl Options {
         self.recent_bytes_max / 4
     }
 
-    /// `apply` waits while so many bytes of events are not in the history's file.
+    /// Nor while so many bytes of events are not in the history's file.
     pub(crate) fn unspilled_bytes_max(&self) -> usize {
         self.recent_bytes_max
     }

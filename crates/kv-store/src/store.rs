@@ -70,27 +70,16 @@ impl Shared {
         }
     }
 
-    /// The right to apply, once there is room for more.
-    fn lock_writer_with_room(&self) -> Result<MutexGuard<'_, ()>, TableError> {
-        loop {
-            let writer = self.writer.lock();
-            let may = self.control.may_apply();
-            if may.map_err(|error| TableError(Box::new(error)))? {
-                return Ok(writer);
-            }
-            drop(writer);
-            self.control.wait_for_room();
-        }
+    /// The right to apply, unless the disk failed for good.
+    fn lock_writer(&self) -> Result<MutexGuard<'_, ()>, TableError> {
+        let writer = self.writer.lock();
+        let may = self.control.may_apply();
+        may.map_err(|error| TableError(Box::new(error)))?;
+        Ok(writer)
     }
 }
 
 impl Store {
-    /// Whether a batch would be applied without waiting for a flush to make room; an error also would not
-    /// wait. On a full disk it may be long until there is room.
-    pub fn applies_at_once(&self) -> bool {
-        self.shared.control.may_apply().unwrap_or(true)
-    }
-
     /// Opens the store in a folder, or creates it.
     pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
         Self::open_on(Arc::new(FileDisk), folder, options)
@@ -147,18 +136,30 @@ impl Store {
         self.shared.control.durable_progress()
     }
 
+    /// Whether there is room in memory for another batch. There is none while the disk is so slow, or so
+    /// full, that too much waits for it; there always is when it failed for good, so that the next batch
+    /// says so.
+    pub fn has_room(&self) -> bool {
+        self.shared.control.has_room()
+    }
+
+    /// The same, waited for: not for a thread that others depend on, since a full disk may stay full.
+    pub fn wait_for_room(&self) {
+        self.shared.control.wait_for_room();
+    }
+
     /// Applies a batch: what `work` writes and records becomes visible together with the progress,
     /// or not at all if it fails. One at a time.
     ///
-    /// Waits while the disk is so slow, or so full, that there is no room in memory; fails when the
-    /// disk failed for good. Not to be called from a subscriber.
+    /// Never waits for the disk: it takes memory beyond what is allowed if nobody asked
+    /// [`Store::has_room`] before. Fails when the disk failed for good. Not to be called from a subscriber.
     pub fn apply<T>(
         &self,
         progress: Progress,
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, TableError>,
     ) -> Result<T, TableError> {
         let shared = &*self.shared;
-        let writer = shared.lock_writer_with_room()?;
+        let writer = shared.lock_writer()?;
         let layers = Arc::clone(&shared.state.read().layers);
         let mut batch = Batch::new(&layers);
         let value = work(&mut batch)?;

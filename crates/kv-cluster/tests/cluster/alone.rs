@@ -156,3 +156,38 @@ async fn without_room_writes_are_refused_and_reads_go_on() {
     let member = site.restart().await;
     put(&member, "/a", "2").await.expect("written again");
 }
+
+/// Whatever has to wait for the disk must not take the runtime's only thread along.
+#[test]
+fn without_room_to_apply_everything_else_goes_on() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let mut site = site();
+    let mut settings = site.settings(Start::Single);
+    // Not even the first entry has room.
+    settings.store.delta_bytes_max = 0;
+    let (found, looks) = std::sync::mpsc::channel();
+    runtime.spawn(async move {
+        let member = kv_cluster::Replica::start(settings).await;
+        let member = member.expect("the member starts");
+        loop {
+            let leads = member.status().borrow().role == Role::Leader;
+            if found.send((leads, member.position().raft_index)).is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    // It leads, so there is an entry to be applied, and long after that it is looked at still.
+    let mut looks_since = 0;
+    while looks_since < 50 {
+        let look = looks.recv_timeout(Duration::from_mins(1));
+        let (leads, applied) = look.expect("the runtime is held up");
+        assert_eq!(applied, 0, "there was room");
+        looks_since += usize::from(leads);
+    }
+    runtime.shutdown_background();
+}

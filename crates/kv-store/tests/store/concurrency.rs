@@ -13,6 +13,7 @@ use crate::workload::{FOLDER, options, progress};
 
 /// Every batch moves an amount from one row to another, and writes its number to two tables.
 fn transfer(store: &Store, number: u64) {
+    store.wait_for_room();
     let applied = store.apply(progress(number), |batch| {
         let from = format!("{:03}", number % 100);
         let to = format!("{:03}", (number * 7 + 1) % 100);
@@ -97,6 +98,7 @@ fn fill_up(store: &Store, number: u64) {
     for row in 0..2000 {
         transfer(store, number);
         let value = Bytes::from(vec![2; 60_000]);
+        store.wait_for_room();
         let grown = store.apply(progress(number), |batch| {
             let key = Bytes::from(format!("{number} {row}"));
             batch.put(Table::Users, key, value);

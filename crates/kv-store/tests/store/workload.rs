@@ -153,8 +153,9 @@ impl Model {
     }
 }
 
-/// Applies batch `number` to the store.
+/// Applies batch `number` to the store, once there is room.
 pub(crate) fn step(store: &Store, number: u64) -> Result<(), TableError> {
+    store.wait_for_room();
     store.apply(progress(number), |batch| {
         let events = apply(number, batch)?;
         batch.record(events);

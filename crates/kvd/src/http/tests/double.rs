@@ -84,6 +84,7 @@ impl Double {
 
     pub(super) fn apply(&self, command: &Command) -> Result<Committed, TableError> {
         let raft_index = self.index.fetch_add(1, Ordering::Relaxed) + 1;
+        self.store.wait_for_room();
         let outcome = self.store.apply(Progress(Bytes::new()), |batch| {
             let applied = kv_model::apply(batch, command)?;
             batch.record(applied.events);
