@@ -22,7 +22,7 @@ const HOST: &str = "10.0.2.2";
 const UPDATE_TIMEOUT: Duration = Duration::from_mins(10);
 
 #[test]
-fn soak_a_machine_updates_over_http_and_is_rolled_back() {
+fn a_machine_updates_over_http_and_is_rolled_back() {
     let image = image();
     let bench = Bench::new(&image);
     let next = build(&["--version", NEXT], &bench.folder.path().join("next"));
