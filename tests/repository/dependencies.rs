@@ -36,6 +36,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("etcd-v2", Layer::Protocols),
     ("etcd-v3", Layer::Protocols),
     ("update-model", Layer::Protocols),
+    ("provision-model", Layer::Protocols),
     ("raft-log", Layer::Foundations),
     ("kv-store", Layer::Foundations),
     ("kv-client", Layer::Foundations),

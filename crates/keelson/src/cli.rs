@@ -33,10 +33,29 @@ pub(crate) enum Command {
     Channel(ChannelArguments),
     /// Show a release directory over HTTP, for trying it out
     Serve(ServeArguments),
+    /// Check a first-boot configuration: Ignition, cloud-config or Keelson's TOML
+    Config {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
+    },
+}
+
+/// Of `keelson config`.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say what a configuration would do, or all that is wrong with it, with line, column and key
+    Check {
+        /// The configuration; `-` is standard input
+        file: PathBuf,
+        /// Print what would be done, or the problems, as JSON on standard output
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Release(arguments) => commands::release::run(&arguments),
         Command::Channel(arguments) => commands::channel::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
+        Command::Config { command } => commands::config::run(&command),
         Command::Completions { shell } => commands::completions::run(shell),
     };
     match result {

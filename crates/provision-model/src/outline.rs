@@ -1,0 +1,158 @@
+//! A plan as lines for people: what would be done, in the order in which it is done.
+//!
+//! Contents and hashes of passwords are not shown, only how large and where from.
+
+use serde::Serialize;
+
+use crate::plan::{Contents, Effect, Enablement, File, Node, Plan, Source, Unit, User, Writing};
+
+/// One thing that would be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Action {
+    /// To what kind of thing: `file`, `unit`, …
+    pub kind: &'static str,
+    /// To which.
+    pub name: String,
+    /// What.
+    pub detail: String,
+}
+
+/// All of it.
+pub fn outline(plan: &Plan) -> Vec<Action> {
+    let mut actions = Vec::new();
+    let mut add = |kind, name: String, detail: String| {
+        actions.push(Action { kind, name, detail });
+    };
+    for include in &plan.includes {
+        let effect = match include.value.effect {
+            Effect::Merge => "merged into this one",
+            Effect::Replace => "used instead of this one",
+        };
+        add(
+            "configuration",
+            source(&include.value.contents),
+            effect.to_owned(),
+        );
+    }
+    if let Some(name) = &plan.hostname {
+        add("hostname", name.value.clone(), "set".to_owned());
+    }
+    if let Some(zone) = &plan.time_zone {
+        add("time zone", zone.value.clone(), "set".to_owned());
+    }
+    for group in &plan.groups {
+        let id = group
+            .value
+            .id
+            .map_or_else(String::new, |id| format!(" with id {id}"));
+        add("group", group.value.name.clone(), format!("made{id}"));
+    }
+    for user in &plan.users {
+        add("user", user.value.name.clone(), user_detail(&user.value));
+    }
+    for one in &plan.directories {
+        let mode = one
+            .value
+            .mode
+            .map_or_else(|| "0755".to_owned(), |mode| mode.to_string());
+        let detail = format!("{mode}{}", owners(&one.value.node));
+        add("directory", one.value.node.path.clone(), detail);
+    }
+    for one in &plan.files {
+        add("file", one.value.node.path.clone(), file_detail(&one.value));
+    }
+    for one in &plan.links {
+        let kind = if one.value.is_hard {
+            "hard link to"
+        } else {
+            "to"
+        };
+        let detail = format!("{kind} {}{}", one.value.target, owners(&one.value.node));
+        add("link", one.value.node.path.clone(), detail);
+    }
+    for one in &plan.units {
+        add("unit", one.value.name.to_string(), unit_detail(&one.value));
+    }
+    for one in &plan.commands {
+        add("command", one.value.to_string(), "run once".to_owned());
+    }
+    actions
+}
+
+fn source(contents: &Contents) -> String {
+    match &contents.source {
+        Source::Inline(bytes) => format!("{} bytes", bytes.len()),
+        Source::Remote(remote) => remote.url.clone(),
+    }
+}
+
+fn owners(node: &Node) -> String {
+    match (&node.user, &node.group) {
+        (None, None) => String::new(),
+        (user, group) => {
+            let name = |account: &Option<_>| match account {
+                None => "root".to_owned(),
+                Some(account) => format!("{account}"),
+            };
+            format!(", of {}:{}", name(user), name(group))
+        }
+    }
+}
+
+fn user_detail(user: &User) -> String {
+    let mut parts = vec!["made or changed".to_owned()];
+    if let Some(id) = user.id {
+        parts.push(format!("id {id}"));
+    }
+    if !user.groups.is_empty() {
+        parts.push(format!("in {}", user.groups.join(", ")));
+    }
+    if user.password.is_some() {
+        parts.push("a password".to_owned());
+    }
+    match user.ssh_keys.len() {
+        0 => {}
+        1 => parts.push("1 SSH key".to_owned()),
+        count => parts.push(format!("{count} SSH keys")),
+    }
+    parts.join("; ")
+}
+
+fn file_detail(file: &File) -> String {
+    let mode = file
+        .mode
+        .map_or_else(|| "0644".to_owned(), |mode| mode.to_string());
+    let parts: Vec<_> = file.writing.parts().map(source).collect();
+    let bytes = match &file.writing {
+        Writing::Touch => "made if it is not there".to_owned(),
+        Writing::Append(_) => format!("{} put to its end", parts.join(" and ")),
+        Writing::Whole(_) | Writing::WholeAndAppend(..) => parts.join(" and "),
+    };
+    format!("{mode}{}, {bytes}", owners(&file.node))
+}
+
+fn unit_detail(unit: &Unit) -> String {
+    let mut parts = Vec::new();
+    if let Some(text) = &unit.contents {
+        parts.push(format!("{} bytes", text.len()));
+    }
+    parts.push(match unit.enablement {
+        Enablement::Preset => "enabled by preset".to_owned(),
+        Enablement::Enabled if has_no_install(unit) => {
+            "enabled, which has no effect: its file has no [Install]".to_owned()
+        }
+        Enablement::Enabled => "enabled".to_owned(),
+        Enablement::Wanted => "started at every boot".to_owned(),
+        Enablement::Disabled => "disabled".to_owned(),
+        Enablement::Masked => "masked".to_owned(),
+    });
+    for drop_in in &unit.drop_ins {
+        parts.push(format!("drop-in {}", drop_in.name));
+    }
+    parts.join("; ")
+}
+
+fn has_no_install(unit: &Unit) -> bool {
+    let text = unit.contents.as_deref();
+    text.is_some_and(|text| !text.lines().any(|line| line.trim() == "[Install]"))
+}

@@ -1,0 +1,157 @@
+//! The keys of our TOML and their types.
+//!
+//! What they come to is in the plan.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+
+use crate::plan;
+
+/// Kernel settings by name.
+pub(super) type Sysctl = BTreeMap<String, SysctlValue>;
+
+/// The top.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub(super) struct Settings {
+    pub(super) hostname: Option<String>,
+    pub(super) time_zone: Option<String>,
+    pub(super) commands: Vec<Vec<String>>,
+    pub(super) sysctl: Sysctl,
+    pub(super) include: Vec<Include>,
+    pub(super) groups: Vec<Group>,
+    pub(super) users: Vec<User>,
+    pub(super) directories: Vec<Directory>,
+    pub(super) files: Vec<File>,
+    pub(super) links: Vec<Link>,
+    pub(super) units: Vec<Unit>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Include {
+    pub(super) source: String,
+    pub(super) digest: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Group {
+    pub(super) name: String,
+    pub(super) id: Option<u32>,
+    #[serde(default)]
+    pub(super) system: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct User {
+    pub(super) name: String,
+    pub(super) id: Option<u32>,
+    #[serde(default)]
+    pub(super) system: bool,
+    pub(super) full_name: Option<String>,
+    pub(super) home: Option<String>,
+    #[serde(default)]
+    pub(super) without_home: bool,
+    pub(super) shell: Option<String>,
+    pub(super) primary_group: Option<String>,
+    #[serde(default)]
+    pub(super) groups: Vec<String>,
+    pub(super) password_hash: Option<String>,
+    #[serde(default)]
+    pub(super) ssh_keys: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Directory {
+    pub(super) path: String,
+    pub(super) mode: Option<i64>,
+    pub(super) user: Option<Account>,
+    pub(super) group: Option<Account>,
+    #[serde(default)]
+    pub(super) overwrite: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct File {
+    pub(super) path: String,
+    pub(super) contents: Option<String>,
+    pub(super) contents_base64: Option<String>,
+    pub(super) source: Option<String>,
+    pub(super) digest: Option<String>,
+    #[serde(default)]
+    pub(super) gzip: bool,
+    #[serde(default)]
+    pub(super) append: bool,
+    pub(super) mode: Option<i64>,
+    pub(super) user: Option<Account>,
+    pub(super) group: Option<Account>,
+    #[serde(default)]
+    pub(super) overwrite: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Link {
+    pub(super) path: String,
+    pub(super) target: String,
+    #[serde(default)]
+    pub(super) hard: bool,
+    pub(super) user: Option<Account>,
+    pub(super) group: Option<Account>,
+    #[serde(default)]
+    pub(super) overwrite: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Unit {
+    pub(super) name: String,
+    pub(super) contents: Option<String>,
+    pub(super) enable: Option<bool>,
+    #[serde(default)]
+    pub(super) mask: bool,
+    #[serde(default)]
+    pub(super) drop_ins: Vec<DropIn>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct DropIn {
+    pub(super) name: String,
+    pub(super) contents: String,
+}
+
+/// By number or by name.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Account {
+    Id(u32),
+    Name(String),
+}
+
+impl From<Account> for plan::Account {
+    fn from(account: Account) -> Self {
+        match account {
+            Account::Id(id) => Self::Id(id),
+            Account::Name(name) => Self::Name(name),
+        }
+    }
+}
+
+/// A number or a text.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum SysctlValue {
+    Number(i64),
+    Text(String),
+}
+
+impl fmt::Display for SysctlValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}

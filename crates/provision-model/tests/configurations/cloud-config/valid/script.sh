@@ -1,0 +1,2 @@
+#!/bin/sh
+touch /var/lib/x
