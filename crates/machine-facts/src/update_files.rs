@@ -3,8 +3,8 @@
 //! Written so that a power cut leaves the old text or the new. Decides nothing; settings and choices are
 //! the administrator's, the record is written by `updaterd` alone.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 
 use update_model::record::Record;
 use update_model::settings::{Choices, Settings};
@@ -38,7 +38,7 @@ pub fn read_choices(root: &SystemRoot) -> Fact<Choices> {
 /// Replaces the choices.
 pub fn write_choices(root: &SystemRoot, choices: &Choices) -> io::Result<()> {
     let text = toml::to_string(choices).map_err(io::Error::other)?;
-    replace_durably(root, CHOICES, &text)
+    root.replace_durably(CHOICES, &text)
 }
 
 /// Reads the record; a machine that never updated has an empty one.
@@ -54,7 +54,7 @@ pub fn read_record(root: &SystemRoot) -> Fact<Record> {
 
 /// Replaces the record.
 pub fn write_record(root: &SystemRoot, record: &Record) -> io::Result<()> {
-    replace_durably(root, RECORD, &record.to_json())
+    root.replace_durably(RECORD, &record.to_json())
 }
 
 /// Keeps a record that cannot be read under another name, for whoever wants to know.
@@ -68,19 +68,6 @@ fn or_default<T: Default>(fact: Fact<T>) -> Fact<T> {
         Err(error) if error.is_missing_file() => Ok(T::default()),
         other => other,
     }
-}
-
-/// Replaces a file in one step that survives a power cut.
-fn replace_durably(root: &SystemRoot, path: &str, text: &str) -> io::Result<()> {
-    let target = root.path(path);
-    let temporary = target.with_extension("new");
-    let folder = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    fs::create_dir_all(folder)?;
-    let mut file = File::create(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&temporary, &target)?;
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
