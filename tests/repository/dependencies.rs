@@ -40,6 +40,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("kv-store", Layer::Foundations),
     ("kv-client", Layer::Foundations),
     ("fleet-api", Layer::Foundations),
+    ("fleet-store", Layer::Foundations),
     ("update-client", Layer::Foundations),
     ("machine-facts", Layer::Foundations),
     ("slot-install", Layer::Foundations),

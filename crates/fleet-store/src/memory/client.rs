@@ -1,0 +1,148 @@
+//! A client behind a link that can be cut.
+//!
+//! It does not repeat anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch as signal;
+use tokio::time::{sleep, timeout};
+
+use super::server::Server;
+use super::{MemoryLease, MemoryStore, MemoryWatch, REQUEST_TIMEOUT};
+use crate::error::StoreError;
+use crate::keys::Keys;
+use crate::store::{LeaseId, Range, Revision, Store};
+use crate::transaction::{Outcome, Transaction};
+
+/// The longest that a request lies somewhere before it is carried out after all.
+const STRAY_MAX: Duration = Duration::from_secs(8);
+
+/// A client. Clones share its link.
+#[derive(Clone)]
+pub struct MemoryClient {
+    pub(super) store: MemoryStore,
+    /// Whether it is cut.
+    link: Arc<signal::Sender<bool>>,
+}
+
+impl MemoryClient {
+    pub(super) fn new(store: MemoryStore) -> Self {
+        let link = Arc::new(signal::channel(false).0);
+        Self { store, link }
+    }
+
+    /// Cuts its link: nothing gets through in either direction.
+    pub fn cut(&self) {
+        self.link.send_replace(true);
+    }
+
+    /// Mends its link.
+    pub fn mend(&self) {
+        self.link.send_replace(false);
+    }
+
+    /// Whether its link is cut.
+    pub fn is_cut(&self) -> bool {
+        *self.link.borrow()
+    }
+
+    /// Waits until its link is not cut.
+    pub(super) async fn mended(&self) {
+        let mut link = self.link.subscribe();
+        // Its sender is here, so that this cannot fail.
+        let _ = link.wait_for(|is_cut| !is_cut).await;
+    }
+
+    /// One way; whether the request, or its answer, arrived.
+    async fn travel(&self) -> bool {
+        sleep(self.store.draw_delay()).await;
+        timeout(REQUEST_TIMEOUT, self.mended()).await.is_ok()
+    }
+
+    /// Asks for what changes nothing.
+    pub(super) async fn read<T>(
+        &self,
+        act: impl FnOnce(&mut Server) -> T,
+    ) -> Result<T, StoreError> {
+        let cut = || StoreError::Unavailable("the link is cut".to_owned());
+        if !self.travel().await {
+            return Err(cut());
+        }
+        let result = self.store.change(act);
+        if self.travel().await {
+            Ok(result)
+        } else {
+            Err(cut())
+        }
+    }
+
+    /// Asks for a change.
+    async fn write<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Server) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let unknown = || StoreError::OutcomeUnknown("the link is cut".to_owned());
+        if !self.travel().await {
+            return Err(match self.store.draw(3) {
+                0 => StoreError::Unavailable("the link is cut".to_owned()),
+                1 => unknown(),
+                _ => {
+                    self.stray(act);
+                    unknown()
+                }
+            });
+        }
+        let result = self.store.change(act);
+        if self.travel().await {
+            Ok(result)
+        } else {
+            Err(unknown())
+        }
+    }
+
+    /// Has a change made later, when nobody waits for it any more.
+    fn stray<T: Send + 'static>(&self, act: impl FnOnce(&mut Server) -> T + Send + 'static) {
+        let store = self.store.clone();
+        let eighths = u32::from(store.draw(8));
+        tokio::spawn(async move {
+            sleep(STRAY_MAX / 8 * eighths).await;
+            store.change(act);
+        });
+    }
+}
+
+impl Store for MemoryClient {
+    type Watch = MemoryWatch;
+    type Lease = MemoryLease;
+
+    async fn range(&self, keys: Keys) -> Result<Range, StoreError> {
+        let act = move |server: &mut Server| {
+            server.counts.reads += 1;
+            server.range(&keys)
+        };
+        self.read(act).await
+    }
+
+    async fn transact(&self, transaction: Transaction) -> Result<Outcome, StoreError> {
+        let act = move |server: &mut Server| server.transact(&transaction);
+        self.write(act).await?
+    }
+
+    async fn watch(&self, keys: Keys, from: Revision) -> Result<MemoryWatch, StoreError> {
+        self.read(|server| server.counts.watches += 1).await?;
+        Ok(MemoryWatch::new(self.clone(), keys, from))
+    }
+
+    async fn grant(&self, ttl: Duration) -> Result<MemoryLease, StoreError> {
+        MemoryLease::grant(self, ttl).await
+    }
+
+    async fn take_over(&self, id: LeaseId) -> Result<Option<MemoryLease>, StoreError> {
+        MemoryLease::take_over(self, id).await
+    }
+
+    async fn revoke(&self, id: LeaseId) -> Result<(), StoreError> {
+        self.write(move |server| server.end_lease(id)).await
+    }
+}
