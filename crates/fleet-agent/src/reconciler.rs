@@ -23,8 +23,9 @@ use crate::membership::{Membership, Registration, Session};
 use crate::outbox::Outbox;
 use crate::reconcile::{self, Standing, Step};
 use crate::systemd::{Systemd, SystemdEvent};
+use crate::target_cache::CachedTarget;
 use crate::targets::TargetNews;
-use crate::unit_directory::UnitDirectory;
+use crate::unit_directory::{HeldUnit, UnitDirectory};
 use crate::writer::Report;
 use entry::Entry;
 
@@ -53,8 +54,8 @@ pub(crate) struct Outputs {
 /// What others want to know.
 #[derive(Debug)]
 pub(crate) enum Question {
-    /// The units that are not surely gone from this machine.
-    Present(oneshot::Sender<BTreeSet<UnitName>>),
+    /// The units that are not stopped.
+    Running(oneshot::Sender<BTreeSet<UnitName>>),
 }
 
 /// The agent's heart.
@@ -122,8 +123,13 @@ impl<S: Systemd> Reconciler<S> {
         }
     }
 
-    /// For ever.
-    pub(crate) async fn run(mut self) {
+    /// Begins with what is on disk; for ever.
+    pub(crate) async fn run(
+        mut self,
+        held: BTreeMap<UnitName, HeldUnit>,
+        cached: BTreeMap<UnitName, CachedTarget>,
+    ) {
+        self.begin(held, cached);
         loop {
             self.settle().await;
             let input = self.next_input().await;

@@ -4,6 +4,7 @@
 //! Nothing is known of units here, but what the store has of this machine when a session begins.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,19 +63,25 @@ impl From<StoreError> for Failure {
 }
 
 impl<T: Store> Registrar<T> {
-    /// Registers whenever the machine is not registered, for ever.
+    /// Registers whenever the machine is not registered, until the agent goes away.
     pub(crate) async fn run(mut self) {
         let mut double_since = None;
         loop {
-            match self.register().await {
+            let is_over = match self.register().await {
                 Ok((lease, session)) => {
                     double_since = None;
-                    self.hold(lease, session).await;
+                    self.hold(lease, session).await.is_break()
                 }
                 Err(failure) => {
                     let wait = self.report(failure, &mut double_since);
-                    sleep(wait).await;
+                    tokio::select! {
+                        () = sleep(wait) => false,
+                        changed = self.record.changed() => changed.is_err(),
+                    }
                 }
+            };
+            if is_over {
+                return;
             }
         }
     }
@@ -214,8 +221,8 @@ impl<T: Store> Registrar<T> {
         })
     }
 
-    /// Until the lease is lost.
-    async fn hold(&mut self, mut lease: T::Lease, session: Session) {
+    /// Until the lease is lost, or the agent goes away and leaves it to the next one.
+    async fn hold(&mut self, mut lease: T::Lease, session: Session) -> ControlFlow<()> {
         tracing::info!(lease = %lease.id(), "registered with the store");
         let revision = session.alive_revision;
         self.membership.send_replace(Membership {
@@ -228,15 +235,19 @@ impl<T: Store> Registrar<T> {
             tokio::select! {
                 () = self.suspicion.notified() => {
                     if self.is_displaced(revision).await {
-                        return self.lose(&LeaseLost::Gone);
+                        self.lose(&LeaseLost::Gone);
+                        return ControlFlow::Continue(());
                     }
                 }
-                lost = lease.lost() => return self.lose(&lost),
+                lost = lease.lost() => {
+                    self.lose(&lost);
+                    return ControlFlow::Continue(());
+                }
                 () = sleep_until(next) => {}
                 changed = self.record.changed() => {
                     if changed.is_err() {
-                        // The agent is going away, and the lease stays for the next one.
-                        return std::future::pending().await;
+                        self.look(&lease);
+                        return ControlFlow::Break(());
                     }
                     self.tell_record(&lease).await;
                 }

@@ -13,7 +13,7 @@ use super::{Entry, Question, RETRY, Reconciler};
 use crate::cache_writer::CacheOrder;
 use crate::calls::full_text;
 use crate::membership::Registration;
-use crate::reconcile::{Announced, Presence, Source, Wanted, Wish};
+use crate::reconcile::{Activity, Announced, Presence, Source, Wanted, Wish};
 use crate::systemd::{Systemd, SystemdEvent};
 use crate::target_cache::CachedTarget;
 use crate::targets::{Fetched, TargetNews, Told};
@@ -22,7 +22,7 @@ use crate::writer::{Report, WriteResult};
 
 impl<S: Systemd> Reconciler<S> {
     /// What is on disk when the agent starts: units of this boot, and what was wanted last.
-    pub(crate) fn begin(
+    pub(super) fn begin(
         &mut self,
         held: BTreeMap<UnitName, HeldUnit>,
         cached: BTreeMap<UnitName, CachedTarget>,
@@ -259,10 +259,10 @@ impl<S: Systemd> Reconciler<S> {
 
     pub(super) fn answer(&self, question: Question) {
         match question {
-            Question::Present(answer) => {
+            Question::Running(answer) => {
                 let entries = self.entries.iter();
-                let present = entries.filter(|(_, entry)| entry.case.is_in_the_way());
-                let names = present.map(|(name, _)| name.clone());
+                let running = entries.filter(|(_, entry)| entry.case.activity != Activity::Stopped);
+                let names = running.map(|(name, _)| name.clone());
                 // Whoever asked may have gone.
                 let _told = answer.send(names.collect());
             }
