@@ -5,7 +5,7 @@
 //! | key | value | written by | lives |
 //! |---|---|---|---|
 //! | `contents/HASH` | [`Contents`]: a unit's file and drop-ins | the API, with the unit | until no unit and no target has the hash |
-//! | `units/NAME` | [`UnitRecord`] | the API | until destroyed |
+//! | `units/NAME` | [`UnitRecord`] | the API; the leader takes a finished move out | until destroyed |
 //! | `targets/MACHINE/NAME` | [`Target`]: what the machine shall have | the engine's leader | until the leader takes it back |
 //! | `present/MACHINE/NAME` | [`Presence`]: the machine has it, or is about to | its agent | until the agent has stopped it |
 //! | `actual-states/MACHINE/NAME` | [`UnitStatus`]: what systemd says | its agent | with the machine's lease |
@@ -22,7 +22,10 @@
 //!   already: that makes a removal of unused contents, which names their revision, fail.
 //! - An agent puts `present` before it starts a unit, in a transaction with the condition that the target
 //!   still has the revision it acts on, and deletes it once the unit is stopped. Without the first, a
-//!   unit could be started after it was placed elsewhere.
+//!   unit could be started after it was placed elsewhere. The deletion has the condition that `present` has
+//!   the revision at which the agent put it: else one that comes late could hide a unit started since.
+//! - An agent puts `present` again when it has replaced a unit's contents. As long as it names the old ones,
+//!   what those exclude is not placed on the machine.
 //! - An agent starts what a target is `replacing` only when those units are stopped and no longer present.
 //! - `alive` is put only if absent. A machine that leaves in order, with nothing running, puts its record
 //!   without a lease when it deletes `alive`: then nobody waits for its lease's time.

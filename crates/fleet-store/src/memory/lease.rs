@@ -66,7 +66,7 @@ async fn keep_alive(
             Ok(Ok(Some(ttl))) => {
                 until = sent + ttl;
                 next = sent + ttl / 3;
-                state.send_replace(Ok(until));
+                drop(state.send_replace(Ok(until)));
             }
             Ok(Ok(None)) => break LeaseLost::Gone,
             Ok(Err(_)) if Instant::now() + ttl / 20 < until => next = Instant::now() + ttl / 20,
@@ -74,7 +74,7 @@ async fn keep_alive(
             Err(_) => break LeaseLost::NotKept("no answer in time".to_owned()),
         }
     };
-    state.send_replace(Err(lost));
+    drop(state.send_replace(Err(lost)));
 }
 
 impl Lease for MemoryLease {

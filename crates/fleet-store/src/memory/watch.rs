@@ -8,7 +8,7 @@ use super::MemoryClient;
 use super::server::Seen;
 use crate::error::StoreError;
 use crate::keys::Keys;
-use crate::store::{Revision, Watch, WatchEvent};
+use crate::store::{Change, Revision, Watch, WatchEvent};
 
 /// A watch.
 pub struct MemoryWatch {
@@ -61,7 +61,7 @@ impl Watch for MemoryWatch {
                 Seen::Nothing => {}
                 Seen::Compacted => return Ok(WatchEvent::Compacted),
                 Seen::Changes(changes) => {
-                    let revision = server.revision();
+                    let revision = changes.last().map_or(self.next, Change::revision);
                     self.next = revision + 1;
                     return Ok(WatchEvent::Changes { revision, changes });
                 }
