@@ -44,6 +44,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("update-client", Layer::Foundations),
     ("machine-facts", Layer::Foundations),
     ("slot-install", Layer::Foundations),
+    ("fleet-engine", Layer::Services),
     ("kv-cluster", Layer::Services),
     ("image-build", Layer::Services),
     ("release-build", Layer::Services),
