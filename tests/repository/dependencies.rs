@@ -55,6 +55,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("kvd", Layer::Programs),
     ("kvctl", Layer::Programs),
     ("fleetctl", Layer::Programs),
+    ("fleetd", Layer::Programs),
     ("osctl", Layer::Programs),
     ("updaterd", Layer::Programs),
     ("keelson-tests", Layer::Tests),
