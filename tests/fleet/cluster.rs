@@ -33,9 +33,10 @@ pub(crate) struct Cluster {
     units: Vec<(String, String)>,
 }
 
-/// A kvd on the bridge.
+/// A server of etcd's API on the bridge.
 pub(crate) struct Store {
     child: Child,
+    server: PathBuf,
     folder: PathBuf,
 }
 
@@ -83,15 +84,19 @@ pub(crate) fn sleeper(more: &str) -> String {
 }
 
 impl Store {
-    fn start(bridge: &Bridge, folder: &Path) -> Self {
-        let folder = folder.join("kvd");
-        let child = Self::spawn(bridge, &folder);
-        Self { child, folder }
+    fn start(bridge: &Bridge, server: PathBuf, folder: &Path) -> Self {
+        let folder = folder.join("store");
+        let child = Self::spawn(bridge, &server, &folder);
+        Self {
+            child,
+            server,
+            folder,
+        }
     }
 
-    fn spawn(bridge: &Bridge, folder: &Path) -> Child {
+    fn spawn(bridge: &Bridge, server: &Path, folder: &Path) -> Child {
         let url = "http://10.98.0.1:2379";
-        let mut command = bridge.command(program("kvd"));
+        let mut command = bridge.command(server);
         command
             .arg("--data-dir")
             .arg(folder)
@@ -99,7 +104,7 @@ impl Store {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        command.spawn().expect("kvd starts")
+        command.spawn().expect("the store starts")
     }
 
     /// Kills it, as a power cut does.
@@ -110,7 +115,7 @@ impl Store {
 
     /// Starts it again on what it wrote.
     pub(crate) fn start_again(&mut self, bridge: &Bridge) {
-        self.child = Self::spawn(bridge, &self.folder);
+        self.child = Self::spawn(bridge, &self.server, &self.folder);
     }
 }
 
@@ -123,11 +128,16 @@ impl Drop for Store {
 }
 
 impl Cluster {
-    /// So many machines, each with these units' files.
+    /// So many machines over kvd, each with these units' files.
     pub(crate) fn start(machines: usize, units: &[(&str, &str)]) -> Self {
+        Self::over(program("kvd"), machines, units)
+    }
+
+    /// The same over another server of etcd's v3 API.
+    pub(crate) fn over(server: PathBuf, machines: usize, units: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir_in(work_folder()).expect("a temporary folder");
         let bridge = Bridge::create("10.98.0.1", 24).unwrap_or_else(|error| panic!("{error}"));
-        let store = Store::start(&bridge, folder.path());
+        let store = Store::start(&bridge, server, folder.path());
         let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
         let mut cluster = Self {
             machines: Vec::new(),
@@ -202,6 +212,7 @@ impl Cluster {
         };
         let mut files = vec![
             ours("fleetd.service"),
+            ours("fleetd-guard.service"),
             ours("fleet.socket"),
             // The image under test may be older than the group.
             GuestFile::new(

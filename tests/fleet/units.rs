@@ -208,3 +208,23 @@ fn what_cannot_be_placed_is_told_at_once() {
         "{ended:?}"
     );
 }
+
+/// Debian's etcd, which `.ci/setup` installs.
+#[test]
+fn a_real_etcd_is_a_store_as_well() {
+    let unit = sleeper("");
+    let mut cluster = Cluster::over("etcd".into(), 2, &[("hello.service", unit.as_str())]);
+    cluster.ok("start hello.service");
+    let before = cluster.wait_active(1);
+    let index = cluster.index(&before[0].machine);
+    cluster.sh(index, "systemctl restart fleetd");
+    cluster.wait_members(2);
+    assert_eq!(cluster.wait_active(1), before);
+    let Cluster { store, bridge, .. } = &mut cluster;
+    store.kill();
+    store.start_again(bridge);
+    cluster.wait_members(2);
+    cluster.ok("move hello.service");
+    let after = cluster.wait_active(1);
+    assert_ne!(after, before);
+}

@@ -18,6 +18,8 @@ pub(crate) enum Request {
     Serve(Sources),
     /// Judge the settings and the files they name, and be done.
     Check(Sources),
+    /// Guard units while no fleetd runs.
+    Guard,
     /// Print this and be done: help or version.
     Print(String),
 }
@@ -58,6 +60,9 @@ fn command() -> Command {
         .arg(config.global(true))
         .args(SETTINGS.iter().map(argument))
         .subcommand(Command::new("check-config").about("Judge the settings and be done"))
+        .subcommand(Command::new("guard").about(
+            "While no fleetd runs, end units with OnPartition=stop in time: systemd starts it",
+        ))
         .disable_help_subcommand(true)
 }
 
@@ -108,6 +113,9 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Request, Us
         }
     };
     let matches_of = matches.subcommand();
+    if matches_of.is_some_and(|(name, _)| name == "guard") {
+        return Ok(Request::Guard);
+    }
     let from = matches_of.map_or(&matches, |(_, inner)| inner);
     let mut sources = Sources {
         file: from.get_one::<String>("config").cloned(),

@@ -55,35 +55,20 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let facts = identity::read()?;
-    let tls = configuration
-        .tls
-        .as_ref()
-        .map(ServerTls::open)
-        .transpose()?;
-    let tls = tls.map(Arc::new);
+    let tls = configuration.tls.as_ref();
+    let tls = tls.map(ServerTls::open).transpose()?.map(Arc::new);
     let listeners = listeners(&configuration, passed).await?;
     let port = listeners.iter().find_map(Listener::port);
     let metrics = Arc::new(Metrics::new());
     let store = EtcdStore::new(&configuration.store, Arc::clone(&metrics));
-    let layout = Layout::new(configuration.store.prefix.clone());
     let record = identity::record(&facts, &configuration, port);
     let agent = start_agent(&configuration, &facts, record, store.clone());
     let (stop, stopping) = watch::channel(false);
-    let mut tasks = JoinSet::new();
-    let mut engine = JoinSet::new();
-    if configuration.runs_engine {
-        let made = make_engine(&configuration, &facts, store.clone());
-        metrics.follow_engine(made.status());
-        let mut stopping = stopping.clone();
-        engine.spawn(made.run(async move {
-            // An error means that the daemon is gone.
-            let _ = stopping.wait_for(|stops| *stops).await;
-        }));
-    }
     let (readiness, ready) = watch::channel(Readiness::Serving);
+    let mut engine = start_engine(&configuration, &facts, &store, &metrics, &stopping);
     let api = Arc::new(Api::new(Parts {
-        store: store.clone(),
-        layout,
+        store,
+        layout: Layout::new(configuration.store.prefix.clone()),
         machine: facts.id.clone(),
         page_limit: configuration.page_limit,
         peers: Peers::new(configuration.tls.as_ref()),
@@ -92,6 +77,7 @@ pub(crate) async fn run(
         stop: stopping.clone(),
     }));
     let acceptor = Acceptor::new(tls.clone(), stopping);
+    let mut tasks = JoinSet::new();
     for listener in listeners {
         let api = Arc::new(Arc::clone(&api));
         tasks.spawn(acceptor.clone().serve(listener, api));
@@ -109,11 +95,7 @@ pub(crate) async fn run(
     daemon.watch_over(&mut signals, reread).await;
     service_manager::stopping();
     stop.send_replace(true);
-    if is_shutting_down().await {
-        leave(daemon.agent).await;
-    } else {
-        daemon.agent.stop().await;
-    }
+    daemon.end().await;
     while engine.join_next().await.is_some() {}
     acceptor.wait_for_answers(LAST_ANSWERS).await;
     tasks.shutdown().await;
@@ -139,18 +121,32 @@ fn start_agent(
     Agent::start(options, Bus::new(None), store)
 }
 
-fn make_engine(
+/// Starts the engine, if this machine is to have one; it makes room for another when it ends.
+fn start_engine(
     configuration: &Configuration,
     facts: &MachineFacts,
-    store: EtcdStore,
-) -> Engine<EtcdStore> {
+    store: &EtcdStore,
+    metrics: &Metrics,
+    stopping: &watch::Receiver<bool>,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    if !configuration.runs_engine {
+        return tasks;
+    }
     let usual = Config::new(facts.id.clone(), env!("CARGO_PKG_VERSION"));
     let config = Config {
         layout: Layout::new(configuration.store.prefix.clone()),
         lease: usual.lease.min(configuration.agent_ttl),
         ..usual
     };
-    Engine::new(store, config)
+    let engine = Engine::new(store.clone(), config);
+    metrics.follow_engine(engine.status());
+    let mut stopping = stopping.clone();
+    tasks.spawn(engine.run(async move {
+        // An error means that the daemon is gone.
+        let _ = stopping.wait_for(|stops| *stops).await;
+    }));
+    tasks
 }
 
 /// Whether the machine ends, not fleetd alone.
@@ -198,6 +194,15 @@ async fn listeners(
 }
 
 impl Daemon {
+    /// Ends the agent. Units are left alone; a machine that shuts down leaves the cluster.
+    async fn end(self) {
+        if is_shutting_down().await {
+            leave(self.agent).await;
+        } else {
+            self.agent.stop().await;
+        }
+    }
+
     /// Acts on signals and on how the machine stands with the store, until a signal ends it.
     async fn watch_over(&mut self, signals: &mut Signals, reread: Reread<'_>) {
         self.tell(&self.agent.registration());

@@ -19,6 +19,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use fleet_agent::{Bus, Uptime};
+use machine_facts::system_root::SystemRoot;
+
 use command_line::{Request, Sources};
 use configuration::Configuration;
 use settings::{Layer, Settings, UsageError, file};
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
     let done = match command_line::parse(std::env::args_os().skip(1)) {
         Ok(Request::Serve(sources)) => serve(sources),
         Ok(Request::Check(sources)) => check(&sources),
+        Ok(Request::Guard) => guard(),
         Ok(Request::Print(text)) => print(&text),
         Err(error) => Err(error.into()),
     };
@@ -99,6 +103,20 @@ fn check(sources: &Sources) -> anyhow::Result<()> {
         http::tls::check(files)?;
     }
     print("The settings are good.\n")
+}
+
+/// `guard`: units that stop on partitions do not outlive the lease, although no agent runs.
+fn guard() -> anyhow::Result<()> {
+    logging::start(false);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let root = SystemRoot::new("/");
+        fleet_agent::guard(root, Uptime::of_machine(), Bus::new(None)).await;
+    });
+    Ok(())
 }
 
 fn serve(sources: Sources) -> anyhow::Result<()> {

@@ -185,7 +185,8 @@ impl Acceptor {
         self.talk(stream, caller, handler).await;
     }
 
-    async fn talk<S>(&self, stream: S, caller: Caller, handler: Arc<impl Handle>)
+    /// Serves one connection.
+    pub(super) async fn talk<S>(&self, stream: S, caller: Caller, handler: Arc<impl Handle>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {

@@ -5,6 +5,7 @@
 
 mod events;
 mod machines;
+mod page;
 mod units;
 
 use std::sync::Arc;
@@ -35,7 +36,7 @@ struct Fixture {
     client: MemoryClient,
     layout: Layout,
     readiness: watch::Sender<Readiness>,
-    _stop: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
 }
 
 /// Status and body; an empty body is null.
@@ -64,7 +65,7 @@ impl Fixture {
             client,
             layout,
             readiness,
-            _stop: stop,
+            stop,
         }
     }
 

@@ -23,13 +23,19 @@ async fn a_unit_is_created_started_and_destroyed() {
     assert_eq!(fixture.get("/fleet/v1/units/a.service").await.0, 404);
 }
 
-#[tokio::test]
-async fn bad_units_are_refused_and_nothing_is_stored() {
-    let fixture = Fixture::new();
-    let option = |section: &str, name: &str, value: &str| json!({"section": section, "name": name, "value": value});
-    let with = |options: Json| json!({"options": options, "desiredState": "launched"});
-    let long = "x".repeat(600 << 10);
-    let rows = [
+/// A body, and the status and words of its refusal.
+type Bad = (&'static str, Json, u16, &'static str);
+
+fn bad_units() -> Vec<Bad> {
+    let hello = |more: Json| {
+        let mut unit = json!({"options": hello()});
+        for (key, value) in more.as_object().expect("an object") {
+            unit[key] = value.clone();
+        }
+        unit
+    };
+    let drop_in = json!([{"name": "../a.conf", "options": []}]);
+    vec![
         (
             "a.service",
             json!({"desiredState": "launched"}),
@@ -38,62 +44,75 @@ async fn bad_units_are_refused_and_nothing_is_stored() {
         ),
         (
             "a.service",
-            json!({"name": "b.service", "options": hello()}),
+            hello(json!({"name": "b.service"})),
             400,
             "differs",
         ),
-        ("a.nonsense", with(hello()), 400, "type"),
-        ("a@.service", with(hello()), 400, "template"),
+        ("a.nonsense", hello(json!({})), 400, "type"),
         (
-            "a.service",
-            with(json!([option("X-Fleet", "Globl", "yes")])),
+            "a@.service",
+            hello(json!({"desiredState": "loaded"})),
             400,
-            "line 2: unrecognized key `Globl`",
+            "template",
         ),
         (
             "a.service",
-            with(json!([
-                option("X-Fleet", "MachineID", "a"),
-                option("X-Fleet", "Global", "true")
-            ])),
-            400,
-            "cannot be used with",
-        ),
-        (
-            "a.service",
-            with(json!([
-                option("X-Fleet", "MachineOf", "b.service"),
-                option("X-Fleet", "Conflicts", "b*")
-            ])),
-            400,
-            "unresolvable requirements",
-        ),
-        (
-            "a.service",
-            with(json!([option("Service", "ExecStart", &long)])),
-            400,
-            "bytes",
-        ),
-        (
-            "a.service",
-            json!({"options": hello(), "desiredState": "running"}),
+            hello(json!({"desiredState": "running"})),
             400,
             "invalid state",
         ),
         (
             "a.service",
-            json!({"dropIns": [{"name": "a.conf"}], "desiredState": "loaded"}),
-            400,
-            "drop-ins",
-        ),
-        (
-            "a.service",
-            json!({"options": hello(), "dropIns": [{"name": "../a.conf", "options": []}]}),
+            hello(json!({"dropIns": drop_in})),
             400,
             "drop-in",
         ),
-    ];
-    for (name, body, expected, words) in rows {
+        (
+            "a.service",
+            json!({"dropIns": [{"name": "a.conf"}]}),
+            400,
+            "drop-ins",
+        ),
+    ]
+}
+
+/// Options in `[X-Fleet]`, and the words of their refusal.
+fn bad_options() -> Vec<Bad> {
+    let unit = |pairs: &[(&str, &str)]| {
+        let option = |(name, value): &(&str, &str)| json!({"section": "X-Fleet", "name": name, "value": value});
+        json!({"options": pairs.iter().map(option).collect::<Vec<Json>>()})
+    };
+    let long = "x".repeat(600 << 10);
+    let contradiction = [("MachineID", "a"), ("Global", "true")];
+    let excluded = [("MachineOf", "b.service"), ("Conflicts", "b*")];
+    let too_long = json!({"options": [{"section": "Service", "name": "ExecStart", "value": long}]});
+    vec![
+        (
+            "a.service",
+            unit(&[("Globl", "yes")]),
+            400,
+            "line 2: unrecognized key `Globl`",
+        ),
+        (
+            "a.service",
+            unit(&contradiction),
+            400,
+            "cannot be used with",
+        ),
+        (
+            "a.service",
+            unit(&excluded),
+            400,
+            "unresolvable requirements",
+        ),
+        ("a.service", too_long, 400, "bytes"),
+    ]
+}
+
+#[tokio::test]
+async fn bad_units_are_refused_and_nothing_is_stored() {
+    let fixture = Fixture::new();
+    for (name, body, expected, words) in bad_units().into_iter().chain(bad_options()) {
         let path = format!("/fleet/v1/units/{name}");
         let (status, answer) = fixture.ask("PUT", &path, &body).await;
         let message = answer["error"]["message"].as_str().unwrap_or_default();
