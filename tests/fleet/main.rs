@@ -3,5 +3,6 @@
 //! The machines boot the root that `tests/run` built, joined by a bridge; each takes about a second.
 //! Where namespaces are not to be had (no root, no overlay file system) a test fails and says so.
 
+mod agent;
 mod machine;
 mod root;
