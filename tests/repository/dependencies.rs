@@ -45,6 +45,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("machine-facts", Layer::Foundations),
     ("slot-install", Layer::Foundations),
     ("fleet-agent", Layer::Services),
+    ("fleet-engine", Layer::Services),
     ("kv-cluster", Layer::Services),
     ("image-build", Layer::Services),
     ("release-build", Layer::Services),

@@ -73,12 +73,7 @@ mod tests {
             drop_ins: Vec::new(),
         };
         check(&contents, r#"{"file":"[Service]\nExecStart=/bin/true\n"}"#);
-        let mut unit = UnitRecord {
-            hash: "ab".to_owned(),
-            desired: State::Launched,
-            moving: None,
-            other: Map::new(),
-        };
+        let mut unit = UnitRecord::new("ab", State::Launched);
         check(&unit, r#"{"hash":"ab","desired":"launched"}"#);
         unit.moving = Some(Moving {
             from: MachineId::new("m1"),

@@ -116,6 +116,18 @@ pub struct UnitStatus {
     pub problem: String,
 }
 
+impl UnitRecord {
+    /// A unit that nobody asked to move.
+    pub fn new(hash: impl Into<String>, desired: State) -> Self {
+        Self {
+            hash: hash.into(),
+            desired,
+            moving: None,
+            other: Map::new(),
+        }
+    }
+}
+
 impl Contents {
     /// What its `[X-Fleet]` section asks for; drop-ins count after the file.
     ///
