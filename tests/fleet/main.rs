@@ -7,6 +7,7 @@ mod api;
 mod certificates;
 mod changes;
 mod cluster;
+mod agent;
 mod machine;
 mod root;
 mod scheduling;

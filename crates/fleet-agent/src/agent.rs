@@ -17,8 +17,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::cache_writer::{self, CacheOrder};
-use crate::fence::{Condemned, Fence, margin};
-use crate::lease_memory::{LeaseMemory, Uptime};
+use crate::fence::{Condemned, Fence};
+use crate::lease_memory::{Deadline, LeaseMemory, Uptime};
 use crate::membership::{Membership, Registration};
 use crate::outbox::Outbox;
 use crate::reconciler::{Inputs, Outputs, Question, Reconciler};
@@ -89,15 +89,15 @@ impl<T: Store> Agent<T> {
         let directory = UnitDirectory::new(root.clone());
         let cache = TargetCache::new(root);
         let (held, cached) = (directory.read_all(), cache.read_all());
-        let certain_until = memory.deadline();
-        let (membership_sender, membership) = watch::channel(Membership::new(certain_until));
+        let deadline = memory.deadline();
+        let (membership_sender, membership) = watch::channel(Membership::new(deadline));
         let (record, record_receiver) = watch::channel(configuration.record.clone());
         let wires = Wires {
             condemned: Condemned::default(),
             outbox: Arc::new(Outbox::default()),
             suspicion: Arc::new(Notify::new()),
             membership: membership.clone(),
-            otherwise: Instant::now() + grace(&configuration, certain_until, &held),
+            otherwise: Instant::now() + grace(&configuration, deadline, &held),
         };
         let registrar = Registrar {
             store: store.clone(),
@@ -133,7 +133,6 @@ impl<T: Store> Agent<T> {
                 cache: orders,
                 condemned: wires.condemned,
             },
-            margin(configuration.lease_ttl),
             wires.otherwise,
         );
         tasks.spawn(reconciler.run(found.held, found.cached));
@@ -158,8 +157,9 @@ impl<T: Store> Agent<T> {
     pub async fn registration_changed(&mut self) -> Registration {
         let before = self.registration();
         let changed = self.membership.wait_for(|now| now.registration != before);
-        match changed.await {
-            Ok(membership) => membership.registration.clone(),
+        let changed = changed.await.map(|now| now.registration.clone());
+        match changed {
+            Ok(registration) => registration,
             // The registrar ends with this value only.
             Err(_) => std::future::pending().await,
         }
@@ -250,11 +250,11 @@ struct Found {
 /// How long nothing has to be known of a lease.
 fn grace(
     configuration: &Configuration,
-    certain_until: Option<Instant>,
+    deadline: Option<Deadline>,
     held: &BTreeMap<UnitName, HeldUnit>,
 ) -> Duration {
     let stops = |held: &HeldUnit| held.on_partition == OnPartition::Stop;
-    if certain_until.is_none() && held.values().any(stops) {
+    if deadline.is_none() && held.values().any(stops) {
         // They may run under a lease that has ended.
         return Duration::ZERO;
     }
@@ -266,7 +266,6 @@ fn fence<S>(configuration: &Configuration, systemd: &Arc<S>, wires: &Wires) -> F
         systemd: Arc::clone(systemd),
         units: wires.condemned.clone(),
         membership: wires.membership.clone(),
-        margin: margin(configuration.lease_ttl),
         otherwise: wires.otherwise,
     }
 }
@@ -307,6 +306,7 @@ fn write<T: Store>(
         outbox: Arc::clone(&wires.outbox),
         reports: sender,
         suspicion: Arc::clone(&wires.suspicion),
+        states: BTreeMap::new(),
     };
     tasks.spawn(writer.run());
     reports

@@ -12,12 +12,13 @@ use systemd_unit::UnitName;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::calls;
+use crate::calls::{Call, each};
+use crate::lease_memory::Deadline;
 use crate::membership::Membership;
 use crate::systemd::Systemd;
 
 /// Between two attempts to kill what still lives.
-const AGAIN: Duration = Duration::from_millis(500);
+pub(crate) const AGAIN: Duration = Duration::from_millis(500);
 
 /// How long before the end of a lease units are told to stop.
 pub(crate) fn margin(ttl: Duration) -> Duration {
@@ -33,7 +34,6 @@ pub(crate) struct Fence<S> {
     pub(crate) systemd: Arc<S>,
     pub(crate) units: Condemned,
     pub(crate) membership: watch::Receiver<Membership>,
-    pub(crate) margin: Duration,
     /// When to stop units if nothing at all is known of a lease.
     pub(crate) otherwise: Instant,
 }
@@ -59,50 +59,56 @@ impl<S: Systemd> Fence<S> {
     /// For ever.
     pub(crate) async fn run(mut self) {
         loop {
-            let until = self.membership.borrow_and_update().certain_until;
-            let stop_at = until.map_or(self.otherwise, |until| until - self.margin);
+            let deadline = self.membership.borrow_and_update().deadline;
+            let stop_at = deadline.map_or(self.otherwise, Deadline::stop_at);
+            let kill_at = deadline.map_or(self.otherwise, Deadline::kill_at);
             tokio::select! {
                 changed = self.membership.changed() => {
                     if changed.is_err() {
                         return; // the agent is going away
                     }
                 }
-                () = sleep_until(stop_at) => self.end(stop_at + self.margin / 2).await,
+                () = sleep_until(stop_at) => self.end(kill_at).await,
             }
         }
     }
 
     /// Ends units until the lease certainly lives again.
     async fn end(&mut self, kill_at: Instant) {
-        let stopped = self.units.all();
-        for name in &stopped {
+        let mut next = kill_at;
+        let mut left = self.units.all();
+        for name in &left {
             tracing::warn!("{name} stops: the lease may end soon");
         }
-        calls::each(&stopped, |name| self.systemd.stop(name)).await;
-        let mut next = kill_at;
+        each(&self.systemd, Call::Stop, &left).await;
         loop {
             tokio::select! {
                 () = sleep_until(next) => {}
-                is_certain = is_certain(&mut self.membership, self.margin) => {
-                    if is_certain {
-                        return;
-                    }
-                    // The agent is going away; what was begun is finished.
-                    sleep_until(next).await;
-                }
+                () = is_certain(&mut self.membership) => return,
             }
-            let left = self.units.all();
-            calls::each(&left, |name| self.systemd.stop(name)).await;
-            calls::each(&left, |name| self.systemd.kill(name)).await;
+            left = self.units.all();
+            end_now(&self.systemd, &left).await;
             next = Instant::now() + if left.is_empty() { 4 * AGAIN } else { AGAIN };
         }
     }
 }
 
-/// Waits until the lease certainly lives for more than the margin; false if nobody will say so.
-async fn is_certain(membership: &mut watch::Receiver<Membership>, margin: Duration) -> bool {
-    let is_long = |until: Instant| until - margin > Instant::now();
-    let found = membership.wait_for(|membership| membership.certain_until.is_some_and(is_long));
-    found.await.is_ok()
+/// Stops units and does not wait until they have obeyed. Without the stop they could be restarted.
+pub(crate) async fn end_now<S: Systemd>(systemd: &Arc<S>, units: &[UnitName]) {
+    each(systemd, Call::Stop, units).await;
+    each(systemd, Call::Kill, units).await;
 }
 
+/// Waits until the lease certainly lives, and units have no reason to stop.
+async fn is_certain(membership: &mut watch::Receiver<Membership>) {
+    loop {
+        let deadline = membership.borrow_and_update().deadline;
+        if deadline.is_some_and(|deadline| deadline.stop_at() > Instant::now()) {
+            return;
+        }
+        if membership.changed().await.is_err() {
+            // The agent is going away; what was begun is finished.
+            std::future::pending::<()>().await;
+        }
+    }
+}

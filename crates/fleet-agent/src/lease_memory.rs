@@ -30,6 +30,15 @@ pub(crate) struct HeldLease {
     pub(crate) boot_id: String,
 }
 
+/// Until when a lease certainly lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Deadline {
+    /// Its end, at the earliest.
+    pub(crate) at: Instant,
+    /// How long before that units that stop on partitions have to begin to.
+    pub(crate) margin: Duration,
+}
+
 /// The two files.
 #[derive(Debug, Clone)]
 pub(crate) struct LeaseMemory {
@@ -88,21 +97,35 @@ impl LeaseMemory {
     }
 
     /// Until when the lease certainly lives, as far as this boot knows.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
         let text = fs::read_to_string(self.root.path(DEADLINE)).ok()?;
-        let deadline = Duration::from_millis(text.parse().ok()?);
+        let (at, margin) = text.split_once(' ')?;
+        let at = Duration::from_millis(at.parse().ok()?);
         let (uptime, now) = (self.uptime.now(), Instant::now());
-        Some(match deadline.checked_sub(uptime) {
-            Some(left) => now + left,
-            None => now,
+        Some(Deadline {
+            at: now + at.saturating_sub(uptime),
+            margin: Duration::from_millis(margin.parse().ok()?),
         })
     }
 
     /// Remembers until when the lease certainly lives.
-    pub(crate) fn set_deadline(&self, deadline: Instant) -> io::Result<()> {
-        let left = deadline.saturating_duration_since(Instant::now());
+    pub(crate) fn set_deadline(&self, deadline: Deadline) -> io::Result<()> {
+        let left = deadline.at.saturating_duration_since(Instant::now());
         let at = self.uptime.now() + left;
-        self.root.replace(DEADLINE, &at.as_millis().to_string())
+        let text = format!("{} {}", at.as_millis(), deadline.margin.as_millis());
+        self.root.replace(DEADLINE, &text)
+    }
+}
+
+impl Deadline {
+    /// When units that stop on partitions are told to.
+    pub(crate) fn stop_at(self) -> Instant {
+        self.at - self.margin
+    }
+
+    /// When those that still run are killed.
+    pub(crate) fn kill_at(self) -> Instant {
+        self.at - self.margin / 2
     }
 }
 
@@ -120,14 +143,18 @@ mod tests {
         let memory = LeaseMemory::new(SystemRoot::new(folder.path()), uptime);
         assert_eq!(memory.deadline(), None);
         let now = Instant::now();
-        let deadline = now + Duration::from_secs(10);
-        memory.set_deadline(deadline).expect("written");
-        assert_eq!(memory.deadline(), Some(deadline));
+        let margin = Duration::from_secs(3);
+        let deadline = |seconds| Deadline {
+            at: now + Duration::from_secs(seconds),
+            margin,
+        };
+        memory.set_deadline(deadline(10)).expect("written");
+        assert_eq!(memory.deadline(), Some(deadline(10)));
         // Time went on that this clock, which is stopped, knows nothing of: sleep.
         seconds.store(104, Ordering::Relaxed);
-        assert_eq!(memory.deadline(), Some(now + Duration::from_secs(6)));
+        assert_eq!(memory.deadline(), Some(deadline(6)));
         seconds.store(200, Ordering::Relaxed);
-        assert_eq!(memory.deadline(), Some(now));
+        assert_eq!(memory.deadline(), Some(deadline(0)));
     }
 
     #[test]

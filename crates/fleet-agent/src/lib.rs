@@ -16,6 +16,7 @@ mod cache_writer;
 mod calls;
 mod facts;
 mod fence;
+mod guard;
 mod journal;
 mod lease_memory;
 mod membership;
@@ -32,6 +33,7 @@ mod writer;
 
 pub use agent::{Agent, Configuration};
 pub use facts::MachineFacts;
+pub use guard::guard;
 pub use journal::{UnitJournal, journal};
 pub use lease_memory::Uptime;
 pub use membership::Registration;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use fleet_store::LeaseId;
 use systemd_unit::UnitName;
-use tokio::time::Instant;
+
+use crate::lease_memory::Deadline;
 
 /// How the machine stands with the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,17 +46,17 @@ pub(crate) struct Membership {
     /// While it is registered.
     pub(crate) session: Option<Session>,
     /// Until when the last lease certainly lives; nothing if there was none that could.
-    pub(crate) certain_until: Option<Instant>,
+    pub(crate) deadline: Option<Deadline>,
 }
 
 impl Membership {
     /// Before anything was tried.
-    pub(crate) fn new(certain_until: Option<Instant>) -> Self {
+    pub(crate) fn new(deadline: Option<Deadline>) -> Self {
         let problem = String::new();
         Self {
             registration: Registration::Trying { problem },
             session: None,
-            certain_until,
+            deadline,
         }
     }
 }

@@ -104,6 +104,8 @@ impl Presence {
 /// What systemd does with a unit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Activity {
+    /// It was not asked yet about a unit that was here before.
+    Unknown,
     /// Nothing of it runs.
     #[default]
     Stopped,
@@ -152,6 +154,7 @@ pub(crate) fn next_step(case: &Case, standing: Standing, is_blocked: bool) -> St
     }
     match (&case.wish, standing) {
         (Wish::Unknown, _) | (_, Standing::Waiting) => Step::Rest,
+        _ if case.activity == Activity::Unknown => Step::Rest,
         (Wish::Nothing, _) => leave(case, standing),
         (Wish::Unit(wanted), _) => approach(case, wanted, standing, is_blocked),
     }
@@ -187,7 +190,7 @@ impl Case {
 fn leave(case: &Case, standing: Standing) -> Step {
     match (&case.held, case.activity, &case.presence) {
         (Some(_), Activity::Running, _) => Step::Stop,
-        (_, Activity::Stopping, _) | (_, _, Presence::Changing(_)) => Step::Rest,
+        (_, Activity::Stopping | Activity::Unknown, _) | (_, _, Presence::Changing(_)) => Step::Rest,
         (Some(_), Activity::Stopped, _) => Step::Unload,
         (None, _, Presence::Announced(_)) if standing == Standing::Registered => Step::Withdraw,
         (None, _, Presence::Announced(_)) => Step::Rest,
@@ -200,7 +203,7 @@ fn approach(case: &Case, wanted: &Wanted, standing: Standing, is_blocked: bool) 
     let held = match &case.held {
         Some(held) if held.hash == wanted.hash => held,
         Some(_) if case.activity == Activity::Running => return Step::Stop,
-        Some(_) if case.activity == Activity::Stopping => return Step::Rest,
+        Some(_) if case.activity != Activity::Stopped => return Step::Rest,
         _ => return if_allowed(Step::Load, case, wanted, standing),
     };
     match (wanted.desired, held.is_launched) {
@@ -240,7 +243,7 @@ fn is_announced(case: &Case, wanted: &Wanted) -> bool {
 /// Also one that has ended by itself: it counts as launched until it was told to stop.
 fn stop_launched(case: &Case) -> Step {
     match case.activity {
-        Activity::Stopping => Step::Rest,
+        Activity::Stopping | Activity::Unknown => Step::Rest,
         Activity::Running | Activity::Stopped => Step::Stop,
     }
 }
@@ -248,7 +251,7 @@ fn stop_launched(case: &Case) -> Step {
 fn stop_if_running(case: &Case) -> Step {
     let is_launched = case.held.as_ref().is_some_and(|held| held.is_launched);
     match case.activity {
-        Activity::Running => Step::Stop,
+        Activity::Running | Activity::Unknown => Step::Stop,
         Activity::Stopped if is_launched => Step::Stop,
         Activity::Stopped | Activity::Stopping => Step::Rest,
     }

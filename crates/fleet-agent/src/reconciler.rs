@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::cache_writer::CacheOrder;
 use crate::fence::Condemned;
+use crate::lease_memory::Deadline;
 use crate::membership::{Membership, Registration, Session};
 use crate::outbox::Outbox;
 use crate::reconcile::{self, Standing, Step};
@@ -64,8 +65,6 @@ pub(crate) struct Reconciler<S> {
     directory: UnitDirectory,
     inputs: Inputs,
     outputs: Outputs,
-    /// How long before the end of a lease units stop.
-    margin: Duration,
     /// When the machine counts as cut off if nothing is known of a lease.
     otherwise: Instant,
     entries: BTreeMap<UnitName, Entry>,
@@ -101,7 +100,6 @@ impl<S: Systemd> Reconciler<S> {
         directory: UnitDirectory,
         inputs: Inputs,
         outputs: Outputs,
-        margin: Duration,
         otherwise: Instant,
     ) -> Self {
         Self {
@@ -109,7 +107,6 @@ impl<S: Systemd> Reconciler<S> {
             directory,
             inputs,
             outputs,
-            margin,
             otherwise,
             entries: BTreeMap::new(),
             open: BTreeSet::new(),
@@ -188,8 +185,8 @@ impl<S: Systemd> Reconciler<S> {
     }
 
     fn cut_at(&self) -> Instant {
-        let until = self.inputs.membership.borrow().certain_until;
-        until.map_or(self.otherwise, |until| until - self.margin)
+        let deadline = self.inputs.membership.borrow().deadline;
+        deadline.map_or(self.otherwise, Deadline::stop_at)
     }
 
     fn current_standing(&self) -> Standing {
@@ -240,10 +237,10 @@ impl<S: Systemd> Reconciler<S> {
         self.open.append(&mut self.blocked);
         let mut steps = Vec::new();
         for name in std::mem::take(&mut self.open) {
+            self.publish(&name);
             let Some(entry) = self.entries.get(&name) else {
                 continue;
             };
-            self.publish(&name);
             if entry.rest_until.is_some() {
                 continue;
             }
@@ -251,7 +248,6 @@ impl<S: Systemd> Reconciler<S> {
             if is_blocked {
                 self.blocked.insert(name.clone());
             }
-            let entry = &self.entries[&name];
             match reconcile::next_step(&entry.case, self.standing, is_blocked) {
                 Step::Rest => {}
                 step => steps.push((name, step)),
@@ -280,6 +276,9 @@ impl<S: Systemd> Reconciler<S> {
         let is_condemned = entry.case.stops_on_partition()
             && entry.case.activity != reconcile::Activity::Stopped;
         self.outputs.condemned.set(name, is_condemned);
+        if entry.case.activity == reconcile::Activity::Unknown {
+            return; // what the agent before this one told stands
+        }
         let state = entry.state();
         if self.session.is_some() && state != entry.published {
             entry.published.clone_from(&state);

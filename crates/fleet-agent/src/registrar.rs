@@ -17,7 +17,8 @@ use systemd_unit::UnitName;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::lease_memory::{HeldLease, LeaseMemory};
+use crate::fence::margin;
+use crate::lease_memory::{Deadline, HeldLease, LeaseMemory};
 use crate::membership::{Membership, Registration, Session};
 
 /// After a failure.
@@ -228,7 +229,7 @@ impl<T: Store> Registrar<T> {
         self.membership.send_replace(Membership {
             registration: Registration::Registered,
             session: Some(session),
-            certain_until: lease.deadline().ok(),
+            deadline: deadline(&lease),
         });
         loop {
             let next = self.look(&lease);
@@ -259,15 +260,15 @@ impl<T: Store> Registrar<T> {
     fn look(&self, lease: &T::Lease) -> Instant {
         let now = Instant::now();
         let often = now + lease.ttl() / LOOKS;
-        let Ok(deadline) = lease.deadline() else {
+        let Some(deadline) = deadline(lease) else {
             return often; // it is lost, and says so at once
         };
         self.remember(deadline);
         self.membership.send_if_modified(|membership| {
-            membership.certain_until.replace(deadline) != Some(deadline)
+            membership.deadline.replace(deadline) != Some(deadline)
         });
         // Just before the units that stop on partitions are stopped, so that no keep-alive is overlooked.
-        let last_look = deadline - crate::fence::margin(lease.ttl()) - Duration::from_millis(20);
+        let last_look = deadline.stop_at() - Duration::from_millis(20);
         if last_look > now { often.min(last_look) } else { often }
     }
 
@@ -279,21 +280,18 @@ impl<T: Store> Registrar<T> {
 
     fn lose(&self, lost: &LeaseLost) {
         tracing::warn!("not registered with the store any more: {lost}");
-        let is_gone = matches!(lost, LeaseLost::Gone);
-        if is_gone {
-            self.remember(Instant::now());
-        }
         self.membership.send_modify(|membership| {
             let problem = lost.to_string();
             membership.registration = Registration::Trying { problem };
             membership.session = None;
-            if is_gone {
-                membership.certain_until = Some(Instant::now());
+            if let (LeaseLost::Gone, Some(deadline)) = (lost, &mut membership.deadline) {
+                deadline.at = Instant::now();
+                self.remember(*deadline);
             }
         });
     }
 
-    fn remember(&self, deadline: Instant) {
+    fn remember(&self, deadline: Deadline) {
         if let Err(error) = self.memory.set_deadline(deadline) {
             tracing::warn!("the lease's deadline cannot be written down: {error}");
         }
@@ -329,6 +327,14 @@ impl<T: Store> Registrar<T> {
         }
         wait
     }
+}
+
+/// Until when a lease certainly lives; nothing if it is lost.
+fn deadline(lease: &impl Lease) -> Option<Deadline> {
+    Some(Deadline {
+        at: lease.deadline().ok()?,
+        margin: margin(lease.ttl()),
+    })
 }
 
 /// What the store knows to be present.

@@ -2,13 +2,14 @@
 //!
 //! What fails is tried again until it is done or overtaken. Whether a unit may be here is not decided here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fleet_model::MachineId;
 use fleet_store::{
-    Condition, Key, Keys, Layout, Operation, Outcome, Presence, Store, StoreError, Transaction,
-    UnitStatus, Value as _,
+    Condition, Key, Keys, Layout, Operation, Outcome, Presence, Revision, Store, StoreError,
+    Transaction, UnitStatus, Value as _,
 };
 use systemd_unit::UnitName;
 use tokio::sync::{Notify, mpsc};
@@ -29,6 +30,9 @@ pub(crate) struct Writer<T> {
     pub(crate) reports: mpsc::UnboundedSender<Report>,
     /// Told if another agent may have taken this one's place.
     pub(crate) suspicion: Arc<Notify>,
+    /// The states that are in the store, with their revisions: each is written only in place of the last one,
+    /// so that none of which nobody knew whether it was written comes late.
+    pub(crate) states: BTreeMap<UnitName, Revision>,
 }
 
 /// What became of what was to be written.
@@ -63,7 +67,7 @@ pub(crate) enum WriteResult {
 
 impl<T: Store> Writer<T> {
     /// For ever.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(mut self) {
         loop {
             let result = match self.outbox.take(Instant::now()) {
                 Task::Nothing => {
@@ -88,21 +92,27 @@ impl<T: Store> Writer<T> {
     }
 
     /// Deletes what an agent before this one left under the same lease.
-    async fn begin(&self, session: &Session) -> Result<(), StoreError> {
-        let keys = self.layout.states_of(&self.machine);
-        let range = self.store.range(keys).await;
-        let range = range.inspect_err(|_| self.outbox.begin_again(session))?;
+    async fn begin(&mut self, session: &Session) -> Result<(), StoreError> {
+        let read = self.read_states().await;
+        read.inspect_err(|_| self.outbox.begin_again(session))?;
+        let names = self.states.keys().cloned().collect();
+        self.outbox.delete_states_but_own(session, names);
+        Ok(())
+    }
+
+    async fn read_states(&mut self) -> Result<(), StoreError> {
+        let range = self.store.range(self.layout.states_of(&self.machine)).await?;
         let pairs = range.pairs.iter();
-        let names = pairs.filter_map(|pair| match self.layout.parse(&pair.key)? {
-            Key::State(_, name) => Some(name),
+        let states = pairs.filter_map(|pair| match self.layout.parse(&pair.key)? {
+            Key::State(_, name) => Some((name, pair.mod_revision)),
             _ => None,
         });
-        self.outbox.delete_states_but_own(session, names.collect());
+        self.states = states.collect();
         Ok(())
     }
 
     /// Writes all of it; what is left after an error is put back.
-    async fn write(&self, session: &Session, mut batch: Batch) -> Result<(), StoreError> {
+    async fn write(&mut self, session: &Session, mut batch: Batch) -> Result<(), StoreError> {
         let result = self.write_all(session, &mut batch).await;
         if result.is_err() {
             self.outbox.put_back(session, batch);
@@ -110,14 +120,16 @@ impl<T: Store> Writer<T> {
         result
     }
 
-    async fn write_all(&self, session: &Session, batch: &mut Batch) -> Result<(), StoreError> {
+    async fn write_all(&mut self, session: &Session, batch: &mut Batch) -> Result<(), StoreError> {
         self.announce_all(session, &batch.announcements).await?;
         batch.announcements.clear();
         while let Some((name, revision)) = batch.withdrawals.last() {
             self.withdraw(session, name, *revision).await?;
             batch.withdrawals.pop();
         }
-        self.publish(session, &batch.states).await?;
+        while !self.publish(session, &batch.states).await? {
+            self.read_states().await?;
+        }
         batch.states.clear();
         Ok(())
     }
@@ -201,26 +213,40 @@ impl<T: Store> Writer<T> {
         Ok(())
     }
 
+    /// Whether it was done: not if the store has other states than we know of.
     async fn publish(
-        &self,
+        &mut self,
         session: &Session,
         states: &[(UnitName, Option<UnitStatus>)],
-    ) -> Result<(), StoreError> {
-        if states.is_empty() {
-            return Ok(());
-        }
-        let operations = states.iter().map(|(name, state)| {
+    ) -> Result<bool, StoreError> {
+        let mut transaction = Transaction::default();
+        for (name, state) in states {
             let key = self.layout.state(&self.machine, name);
-            match state {
-                Some(state) => Operation::put_leased(key, state.to_bytes(), session.lease),
-                None => Operation::Delete(key),
-            }
-        });
-        let transaction = Transaction {
-            conditions: Vec::new(),
-            operations: operations.collect(),
+            let known = self.states.get(name);
+            let operation = match (state, known) {
+                (Some(state), _) => Operation::put_leased(key.clone(), state.to_bytes(), session.lease),
+                (None, Some(_)) => Operation::Delete(key.clone()),
+                (None, None) => continue,
+            };
+            transaction.operations.push(operation);
+            transaction.conditions.push(match known {
+                Some(revision) => Condition::ModifiedAt(key, *revision),
+                None => Condition::Absent(key),
+            });
+        }
+        if transaction.operations.is_empty() {
+            return Ok(true);
+        }
+        let Outcome::Committed(revision) = self.store.transact(transaction).await? else {
+            return Ok(false);
         };
-        self.store.transact(transaction).await.map(drop)
+        for (name, state) in states {
+            match state {
+                Some(_) => self.states.insert(name.clone(), revision),
+                None => self.states.remove(name),
+            };
+        }
+        Ok(true)
     }
 
     fn report(&self, session: &Session, name: &UnitName, result: WriteResult) {

@@ -57,8 +57,9 @@ struct Work<W> {
     needs_renewal: bool,
     /// No decision before.
     not_before: Instant,
-    /// Failed transactions since the last one that was carried out.
+    /// Rounds with failed transactions since the last one that was carried out.
     failures: u32,
+    has_failed: bool,
     /// How many steps a transaction gets: fewer while they are overtaken.
     steps_max: usize,
 }
@@ -145,6 +146,7 @@ impl<'e, S: Store> Leader<'e, S> {
                 }
                 Event::Seen(Err(error)) => {
                     tracing::warn!("the engine's watch: {error}");
+                    sleep(PAUSE).await;
                     return None;
                 }
                 Event::Answered(answer) => {
@@ -176,7 +178,7 @@ impl<'e, S: Store> Leader<'e, S> {
         let begun = Instant::now();
         let found = schedule(work.mirror.view());
         work.steps = plan(&work.mirror, &found).into();
-        work.has_news = false;
+        (work.has_news, work.has_failed) = (false, false);
         let took = begun.elapsed();
         // At most half of the time is spent on deciding.
         work.not_before = Instant::now() + took;
@@ -227,6 +229,7 @@ impl<W: Watch> Work<W> {
             needs_renewal: false,
             not_before: Instant::now(),
             failures: 0,
+            has_failed: false,
             steps_max: usize::MAX,
         }
     }
@@ -284,7 +287,7 @@ impl<W: Watch> Work<W> {
             }
         }
         self.has_news = true;
-        self.failures += 1;
+        self.failures += u32::from(!std::mem::replace(&mut self.has_failed, true));
         let pause = BACK_OFF_MIN * 2_u32.saturating_pow(self.failures.min(10));
         self.not_before = Instant::now() + pause.min(BACK_OFF_MAX);
     }

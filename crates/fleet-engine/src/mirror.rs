@@ -65,7 +65,7 @@ impl Mirror {
             let Some(key) = self.layout.parse(change.key()) else {
                 continue;
             };
-            matters |= !matches!(key, Key::Leader | Key::State(..));
+            matters |= self.matters(&key, &change);
             match change {
                 Change::Put(pair) => self.put(key, &pair, &mut touched),
                 Change::Deleted { key: text, .. } => self.delete(&key, &text, now, &mut touched),
@@ -74,6 +74,19 @@ impl Mirror {
         self.show(touched, now);
         self.revision = self.revision.max(revision);
         matters
+    }
+
+    /// Whether decisions may depend on a change: not on that a machine has what it shall have.
+    fn matters(&self, key: &Key, change: &Change) -> bool {
+        match (key, change) {
+            (Key::Leader | Key::State(..), _) => false,
+            (Key::Present(machine, name), Change::Put(pair)) => {
+                let hash = Presence::from_pair(pair).map(|presence| presence.hash);
+                let entry = self.units.get(name);
+                !entry.is_some_and(|entry| hash.is_ok_and(|hash| entry.expects(machine, &hash)))
+            }
+            _ => true,
+        }
     }
 
     /// Takes note of the time; whether decisions may depend on it.
@@ -219,9 +232,7 @@ impl Mirror {
     fn delete(&mut self, key: &Key, text: &str, now: Instant, touched: &mut Touched) {
         self.unreadable.remove(text);
         match key {
-            Key::Contents(hash) => {
-                self.contents.remove(hash);
-            }
+            Key::Contents(hash) => self.forget_contents(hash),
             Key::Unit(name) => self.change_unit(name, touched, |unit| unit.record = Record::Absent),
             Key::Target(machine, name) => {
                 self.change_unit(name, touched, |unit| drop(unit.targets.remove(machine)));
@@ -239,6 +250,21 @@ impl Mirror {
             }
             Key::Leader => self.leader = None,
             Key::State(..) => {}
+        }
+    }
+
+    fn forget_contents(&mut self, hash: &str) {
+        self.contents.remove(hash);
+        let units = &self.units;
+        let names_it = |name: &UnitName| {
+            let entry = units.get(name);
+            entry.is_some_and(|entry| entry.hashes().any(|one| one == hash))
+        };
+        if let Some(names) = self.named_by.get_mut(hash) {
+            names.retain(names_it);
+            if names.is_empty() {
+                self.named_by.remove(hash);
+            }
         }
     }
 

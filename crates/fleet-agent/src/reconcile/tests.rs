@@ -152,6 +152,20 @@ fn nothing_is_done_until_somebody_says_what_is_wanted() {
 }
 
 #[test]
+fn nothing_is_done_with_a_unit_before_systemd_was_asked() {
+    let mut case = running();
+    case.activity = Activity::Unknown;
+    let mut other = case.clone();
+    other.wish = Wish::Unit(wanted("b", State::Launched));
+    let mut unwanted = case.clone();
+    unwanted.wish = Wish::Nothing;
+    for case in [case, other, unwanted] {
+        assert_eq!(next_step(&case, REGISTERED, false), Step::Rest, "{case:?}");
+        assert!(case.is_in_the_way());
+    }
+}
+
+#[test]
 fn a_refused_announcement_is_not_repeated() {
     let mut wanted = wanted("a", State::Launched);
     wanted.source = Source::Store {

@@ -32,6 +32,7 @@ impl Entry {
     pub(super) fn held(held: HeldUnit) -> Self {
         let case = Case {
             held: Some(held),
+            activity: Activity::Unknown,
             ..Case::default()
         };
         Self {

@@ -6,7 +6,7 @@ use systemd_unit::UnitName;
 use tokio::time::Instant;
 
 use super::{LONG_RETRY, RELOAD_DELAY, RETRY, Reconciler};
-use crate::calls::{all, each, full_text};
+use crate::calls::{Call, all, each, full_text};
 use crate::outbox::Announcement;
 use crate::reconcile::{Activity, Presence, Source, Step, Wish};
 use crate::systemd::{Systemd, SystemdError};
@@ -37,7 +37,7 @@ impl<S: Systemd> Reconciler<S> {
     }
 
     async fn stop(&mut self, names: &[UnitName]) {
-        let results = all(names, |name| self.systemd.stop(name)).await;
+        let results = all(&self.systemd, Call::Stop, names).await;
         let mut refused = Vec::new();
         for (name, result) in names.iter().zip(results) {
             match result {
@@ -51,7 +51,7 @@ impl<S: Systemd> Reconciler<S> {
             }
             self.set_launched(name, false);
             if let Some(entry) = self.entries.get_mut(name)
-                && entry.case.activity == Activity::Running
+                && entry.case.activity != Activity::Stopped
             {
                 entry.case.activity = Activity::Stopping;
             }
@@ -102,7 +102,10 @@ impl<S: Systemd> Reconciler<S> {
 
     /// Puts files in place and has systemd look at them.
     async fn load(&mut self, names: &[UnitName]) {
-        if names.is_empty() || !self.learn_search_path().await {
+        if names.is_empty() {
+            return;
+        }
+        if !self.learn_search_path().await {
             for name in names {
                 self.fail(name, "systemd does not answer".to_owned(), RETRY);
             }
@@ -121,9 +124,12 @@ impl<S: Systemd> Reconciler<S> {
                 Err(error) => self.fail(name, full_text(&error), LONG_RETRY),
             }
         }
+        if loaded.is_empty() {
+            return;
+        }
         self.systemd.watch(&loaded);
         if !enabled.is_empty() {
-            each(&enabled, |name| self.systemd.enable(name)).await;
+            each(&self.systemd, Call::Enable, &enabled).await;
             self.is_stale = true;
         }
         if self.is_stale {
@@ -191,14 +197,14 @@ impl<S: Systemd> Reconciler<S> {
 
     async fn start(&mut self, names: &[UnitName]) {
         let failed: Vec<UnitName> = names.iter().filter(|name| self.has_failed(name)).cloned().collect();
-        each(&failed, |name| self.systemd.reset_failed(name)).await;
+        each(&self.systemd, Call::ResetFailed, &failed).await;
         for name in names {
             // Before it can run: a fence that falls now has to know of it.
             let entry = self.entries.get(name);
             let stops = entry.is_some_and(|entry| entry.case.stops_on_partition());
             self.outputs.condemned.set(name, stops);
         }
-        let results = all(names, |name| self.systemd.start(name)).await;
+        let results = all(&self.systemd, Call::Start, names).await;
         for (name, result) in names.iter().zip(results) {
             let problem = match result {
                 Ok(()) => String::new(),
@@ -243,9 +249,9 @@ impl<S: Systemd> Reconciler<S> {
             held.is_some_and(|held| held.is_installable)
         };
         let enabled: Vec<UnitName> = names.iter().filter(installed).cloned().collect();
-        each(&enabled, |name| self.systemd.disable(name)).await;
+        each(&self.systemd, Call::Disable, &enabled).await;
         let failed: Vec<UnitName> = names.iter().filter(|name| self.has_failed(name)).cloned().collect();
-        each(&failed, |name| self.systemd.reset_failed(name)).await;
+        each(&self.systemd, Call::ResetFailed, &failed).await;
         for name in names {
             if let Err(error) = self.directory.remove(name) {
                 self.fail(name, full_text(&error), LONG_RETRY);

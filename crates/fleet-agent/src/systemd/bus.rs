@@ -301,7 +301,8 @@ impl Pump {
 /// Asks the bus and systemd for signals.
 async fn prepare(connection: &Connection) -> zbus::Result<()> {
     for rule in MATCHES {
-        let call = connection.call_method(Some(BUS), BUS_OBJECT, Some(BUS), "AddMatch", &(rule,));
+        let body = (rule,);
+        let call = connection.call_method(Some(BUS), BUS_OBJECT, Some(BUS), "AddMatch", &body);
         call.await?;
     }
     subscribe(connection).await

@@ -107,13 +107,13 @@ mod tests {
         let interface = "org.freedesktop.DBus.Properties";
         let body = (UNIT_INTERFACE, changed, Vec::<&str>::new());
         let builder = Message::signal(path, interface, "PropertiesChanged");
-        builder.expect("a signal").build(&body).expect("a message")
+        builder.build(&body).expect("a message")
     }
 
     fn manager(member: &str, body: &(impl serde::Serialize + zbus::DynamicType)) -> Message {
         let path = "/org/freedesktop/systemd1";
         let builder = Message::signal(path, "org.freedesktop.systemd1.Manager", member);
-        builder.expect("a signal").build(body).expect("a message")
+        builder.build(body).expect("a message")
     }
 
     fn hello() -> UnitName {

@@ -56,6 +56,17 @@ impl UnitEntry {
         }
     }
 
+    /// Whether a machine shall have these contents, and has no others.
+    pub(super) fn expects(&self, machine: &MachineId, hash: &str) -> bool {
+        let target = self
+            .targets
+            .get(machine)
+            .and_then(|stored| stored.value.as_ref());
+        let is_other = |old: &String| old != hash;
+        target.is_some_and(|target| target.hash == hash)
+            && !self.present.get(machine).is_some_and(is_other)
+    }
+
     /// The hashes of all contents that it needs.
     pub(crate) fn hashes(&self) -> impl Iterator<Item = &str> {
         let own = self.known().map(|stored| stored.value.hash.as_str());

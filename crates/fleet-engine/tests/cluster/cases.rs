@@ -24,20 +24,20 @@ async fn runs(world: &mut World, unit: &str, machine: &str) {
         .await;
 }
 
-/// A world whose machines are all there.
+/// A world whose machines are all there, with a leader.
 async fn world(machines: usize, engines: usize) -> World {
     let mut world = World::new(1, machines, engines).await;
-    let all = |world: &World| {
-        world
-            .mirror()
+    let alive = |world: &World| {
+        let mirror = world.mirror();
+        mirror
             .view()
             .machines()
             .filter(|one| one.is_alive())
             .count()
     };
-    world
-        .until("all machines are there", |world| all(world) == machines)
-        .await;
+    let is_ready =
+        |world: &World| alive(world) == machines && (engines == 0 || leader(world).is_some());
+    world.until("machines and a leader", is_ready).await;
     world
 }
 
@@ -92,7 +92,11 @@ async fn new_contents_reach_the_machine_and_old_ones_go() {
 #[tokio::test(start_paused = true)]
 async fn a_lost_machines_units_go_elsewhere_and_those_that_stop_later() {
     let mut world = world(2, 1).await;
-    world.put_unit("keep.service", "MachineMetadata=zone=a zone=b", LAUNCHED);
+    world.put_unit(
+        "keep.service",
+        "MachineMetadata=\"zone=a\" \"zone=b\"",
+        LAUNCHED,
+    );
     runs(&mut world, "keep.service", "m0").await;
     world.put_unit("other.service", "", LAUNCHED);
     runs(&mut world, "other.service", "m1").await;

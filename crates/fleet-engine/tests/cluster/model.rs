@@ -270,6 +270,7 @@ fn unsettled(world: &World) -> Option<String> {
             return Some(format!("{} has not gone, or not moved", unit.name.as_str()));
         }
     }
+    drop(ground);
     stale_contents(world)
 }
 
