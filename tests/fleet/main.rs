@@ -3,11 +3,11 @@
 //! The machines boot the root that `tests/run` built, joined by a bridge; each takes about a second.
 //! Where namespaces are not to be had (no root, no overlay file system) a test fails and says so.
 
+mod agent;
 mod api;
 mod certificates;
 mod changes;
 mod cluster;
-mod agent;
 mod machine;
 mod root;
 mod scheduling;

@@ -196,10 +196,11 @@ impl Client {
         name: &str,
         machine_id: &str,
     ) -> Result<Option<StatusPage>, ApiError> {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("machineID", machine_id);
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("machineID", machine_id)
+            .finish();
         let path = path::of(&["units", name, "status"]);
-        let path = format!("{path}?{}", query.finish());
+        let path = format!("{path}?{query}");
         match self.send(Request::new(Method::GET, path)).await {
             Ok(answer) => answer.json().map(Some),
             Err(error) if error.is_not_found() => Ok(None),

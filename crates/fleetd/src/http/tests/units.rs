@@ -195,11 +195,12 @@ async fn a_unit_that_runs_says_where_and_with_which_hash() {
         fixture.get("/fleet/v1/state/a@1.service").await,
         (200, state.clone())
     );
+    let elsewhere = format!("?machineID={THERE}");
     for (query, expected) in [
         ("", json!({"states": [state]})),
         ("?unitName=a%401.service", json!({"states": [state]})),
         ("?unitName=b.service", json!({})),
-        (&format!("?machineID={THERE}"), json!({})),
+        (elsewhere.as_str(), json!({})),
     ] {
         let (_, body) = fixture.get(&format!("/fleet/v1/state{query}")).await;
         assert_eq!(body, expected, "{query}");
