@@ -163,7 +163,7 @@ impl<S: Store> Api<S> {
             let text = format!("unit {name} is global: it is on every machine that can take it");
             return Err(Refused::conflict(text));
         }
-        let place = records.units.get(name).and_then(|entry| entry.place());
+        let place = records.place(name);
         let from =
             place.ok_or_else(|| Refused::conflict(format!("unit {name} is on no machine")))?;
         if to == Some(from) {

@@ -7,7 +7,7 @@ use fleet_model::{MachineId, State};
 use fleet_store::{MachineAvailability, UnitStatus};
 use systemd_unit::UnitName;
 
-use super::records::{MachineEntry, Records, UnitEntry};
+use super::records::{MachineEntry, Records};
 
 impl Records {
     /// Every unit, by name.
@@ -29,7 +29,7 @@ impl Records {
         let entry = self.units.get(name)?;
         let record = entry.record.as_ref()?;
         let is_global = self.is_global(name);
-        let machine = entry.place().filter(|_| !is_global);
+        let machine = self.place(name).filter(|_| !is_global);
         let status = machine.and_then(|id| entry.states.get(id));
         let current = status.map_or(State::Inactive, |status| status.reached);
         Some(Unit {
@@ -39,6 +39,11 @@ impl Records {
             machine_id: machine.map(ToString::to_string).unwrap_or_default(),
             ..Unit::default()
         })
+    }
+
+    /// The machine that shall have a unit, if it is one alone.
+    pub(crate) fn place(&self, name: &UnitName) -> Option<&MachineId> {
+        self.units.get(name)?.targets.keys().next()
     }
 
     /// Whether a unit runs on every machine.
@@ -83,13 +88,6 @@ impl Records {
         found.sort_unstable();
         found.dedup();
         found
-    }
-}
-
-impl UnitEntry {
-    /// The machine that shall have it, if it is one alone.
-    pub(crate) fn place(&self) -> Option<&MachineId> {
-        self.targets.keys().next()
     }
 }
 
