@@ -17,6 +17,9 @@ use super::api::Api;
 /// After so long without an event an empty line says that the connection is alive.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// Lines of what is there are sent together, about so many bytes at once.
+const CHUNK_BYTES: usize = 32 << 10;
+
 impl<S: Store> Api<S> {
     /// `GET /events`
     pub(super) async fn events(&self) -> Result<Answer, Refused> {
@@ -25,24 +28,45 @@ impl<S: Store> Api<S> {
             let text = "the copy of the store was given up just now; try once more";
             Refused::new(StatusCode::SERVICE_UNAVAILABLE, text)
         })?;
+        let mut first = chunks(&first).into_iter();
         let (sender, answer) = lines();
-        tokio::spawn(tell(first, receiver, sender, self.stop.clone()));
+        if let Some(chunk) = first.next() {
+            // It goes out with the head of the answer; there is room for one.
+            let _ = sender.try_send(chunk);
+        }
+        let rest = first.collect();
+        tokio::spawn(tell(rest, receiver, sender, self.stop.clone()));
         Ok(answer)
     }
 }
 
+/// Lines put together, so that a large cluster is not told line by line.
+fn chunks(records: &[EventRecord]) -> Vec<Bytes> {
+    let mut chunks = Vec::new();
+    let mut chunk = Vec::new();
+    for record in records {
+        chunk.extend_from_slice(&line(record));
+        if chunk.len() >= CHUNK_BYTES {
+            chunks.push(std::mem::take(&mut chunk).into());
+        }
+    }
+    if !chunk.is_empty() {
+        chunks.push(chunk.into());
+    }
+    chunks
+}
+
 async fn tell(
-    first: Vec<EventRecord>,
+    first: Vec<Bytes>,
     mut receiver: broadcast::Receiver<Arc<EventRecord>>,
     sender: mpsc::Sender<Bytes>,
     mut stop: watch::Receiver<bool>,
 ) {
-    for record in &first {
-        if sender.send(line(record)).await.is_err() {
+    for chunk in first {
+        if sender.send(chunk).await.is_err() {
             return;
         }
     }
-    drop(first);
     loop {
         let next = tokio::select! {
             next = tokio::time::timeout(KEEP_ALIVE, receiver.recv()) => next,

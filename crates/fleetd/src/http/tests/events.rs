@@ -1,5 +1,7 @@
 //! The stream of events: what is there first, then what changes.
 
+use std::collections::VecDeque;
+
 use super::*;
 
 #[tokio::test]
@@ -12,10 +14,18 @@ async fn what_is_there_comes_first_then_what_changes() {
     let answer = fixture.api.answer(&Caller::Local, asked).await;
     assert_eq!(answer.status(), 200);
     let mut body = answer.into_body();
+    let mut waiting: VecDeque<Json> = VecDeque::new();
     let mut next = async || {
-        let frame = body.frame().await.expect("no end").expect("no error");
-        let line = frame.into_data().expect("data");
-        serde_json::from_slice::<Json>(&line).expect("a line of JSON")
+        loop {
+            if let Some(line) = waiting.pop_front() {
+                return line;
+            }
+            let frame = body.frame().await.expect("no end").expect("no error");
+            let data = frame.into_data().expect("data");
+            let lines = data.split(|byte| *byte == b'\n');
+            let lines = lines.filter(|line| !line.is_empty());
+            waiting.extend(lines.map(|line| serde_json::from_slice::<Json>(line).expect("JSON")));
+        }
     };
     assert_eq!(next().await["machine"]["id"], HERE);
     let first = next().await;

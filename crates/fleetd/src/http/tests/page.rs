@@ -47,7 +47,14 @@ async fn a_browser_shows_machines_units_and_where_they_run() {
         fixture.run(name, machine, "x");
     }
     let address = served(&fixture).await;
-    let page = chromium(&["--dump-dom", &address]).await;
+    let mut page = String::new();
+    // Its clock is a virtual one, which may run out before what it was sent is read.
+    for _ in 0..10 {
+        page = chromium(&["--dump-dom", &address]).await;
+        if page.contains("live") {
+            break;
+        }
+    }
     for shown in [
         "11111111",
         "22222222",
