@@ -228,6 +228,11 @@ impl Cluster {
             GuestFile::new("/etc/keelson/fleetd.pem", certificate),
             GuestFile::new("/etc/keelson/fleetd.key", key),
         ];
+        // The folder is there without units, too.
+        files.push(GuestFile::new(
+            format!("{UNITS}/README"),
+            "Units of the test\n",
+        ));
         for (name, text) in &self.units {
             files.push(GuestFile::new(format!("{UNITS}/{name}"), text.as_str()));
         }
