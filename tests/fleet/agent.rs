@@ -136,7 +136,10 @@ impl Node {
     }
 
     async fn wait_active(&self, unit: &str, active: &str) {
-        self.wait_state(unit, |state| state.is_some_and(|state| state.active == active)).await;
+        self.wait_state(unit, |state| {
+            state.is_some_and(|state| state.active == active)
+        })
+        .await;
     }
 
     fn run(&self, words: &[&str]) -> String {
@@ -146,7 +149,14 @@ impl Node {
 
     /// Properties that systemd shows of a unit.
     fn show(&self, unit: &str, properties: &str) -> String {
-        let output = self.run(&["systemctl", "show", "--property", properties, "--value", unit]);
+        let output = self.run(&[
+            "systemctl",
+            "show",
+            "--property",
+            properties,
+            "--value",
+            unit,
+        ]);
         output.trim().to_owned()
     }
 
@@ -161,7 +171,9 @@ fn hash(name: &UnitName, contents: &Contents) -> String {
     let parse = |text: &str| UnitFile::parse(text).expect("a unit file");
     let drop_ins = contents.drop_ins.iter();
     let unit = Unit {
-        drop_ins: drop_ins.map(|one| DropIn::from_file(&one.name, &parse(&one.file))).collect(),
+        drop_ins: drop_ins
+            .map(|one| DropIn::from_file(&one.name, &parse(&one.file)))
+            .collect(),
         ..Unit::from_file(name.as_str(), &parse(&contents.file))
     };
     unit.hash().expect("a hash")
@@ -175,7 +187,8 @@ fn service(lines: &str) -> Contents {
 }
 
 fn sleeping(description: &str) -> Contents {
-    let file = format!("[Unit]\nDescription={description}\n\n[Service]\nExecStart=sleep infinity\n");
+    let file =
+        format!("[Unit]\nDescription={description}\n\n[Service]\nExecStart=sleep infinity\n");
     Contents {
         file,
         drop_ins: Vec::new(),
@@ -195,7 +208,10 @@ async fn a_unit_lives_and_goes_as_it_is_wanted() {
     let mut contents = sleeping("first");
     node.target("hello.service", &contents, State::Loaded);
     node.wait_active("hello.service", "inactive").await;
-    assert_eq!(node.ask(&["systemctl", "is-enabled", "hello.service"]), "linked-runtime");
+    assert_eq!(
+        node.ask(&["systemctl", "is-enabled", "hello.service"]),
+        "linked-runtime"
+    );
     node.target("hello.service", &contents, State::Launched);
     node.wait_active("hello.service", "active").await;
     assert_eq!(node.show("hello.service", "Description"), "first");
@@ -227,7 +243,8 @@ async fn a_unit_lives_and_goes_as_it_is_wanted() {
     assert_eq!(node.state("hello.service").expect("a state").sub, "failed");
 
     node.untarget("hello.service");
-    node.wait_state("hello.service", |state| state.is_none()).await;
+    node.wait_state("hello.service", |state| state.is_none())
+        .await;
     assert!(is_empty(&node.root().join("run/fleet/units"), "hello"));
     assert!(is_empty(&node.root().join("run/systemd/system"), "hello"));
     assert_eq!(node.show("hello.service", "LoadState"), "not-found");
@@ -253,12 +270,22 @@ async fn every_change_is_told_also_what_cannot_be_done() {
     node.wait_active("hello.service", "inactive").await;
     node.wait_active("installed.service", "inactive").await;
 
-    node.target("restarts.service", &service("ExecStart=false\nRestart=always\nRestartSec=1h"), State::Launched);
+    node.target(
+        "restarts.service",
+        &service("ExecStart=false\nRestart=always\nRestartSec=1h"),
+        State::Launched,
+    );
     let is_waiting = |state: Option<&UnitStatus>| {
-        state.is_some_and(|state| (state.active.as_str(), state.sub.as_str()) == ("activating", "auto-restart"))
+        state.is_some_and(|state| {
+            (state.active.as_str(), state.sub.as_str()) == ("activating", "auto-restart")
+        })
     };
     node.wait_state("restarts.service", is_waiting).await;
-    node.target("once.service", &service("Type=oneshot\nExecStart=true"), State::Launched);
+    node.target(
+        "once.service",
+        &service("Type=oneshot\nExecStart=true"),
+        State::Launched,
+    );
     let is_done = |state: Option<&UnitStatus>| {
         state.is_some_and(|state| state.active == "inactive" && state.reached == State::Launched)
     };
@@ -269,7 +296,11 @@ async fn every_change_is_told_also_what_cannot_be_done() {
     node.target("bad.service", &service("Type=simple"), State::Launched);
     node.wait_state("bad.service", is_bad).await;
     let is_foreign = |state: Option<&UnitStatus>| {
-        state.is_some_and(|state| state.problem.contains("the machine has a unit of this name"))
+        state.is_some_and(|state| {
+            state
+                .problem
+                .contains("the machine has a unit of this name")
+        })
     };
     let before = node.show("dbus.service", "FragmentPath,MainPID");
     node.target("dbus.service", &sleeping("mine"), State::Launched);
@@ -281,7 +312,8 @@ async fn every_change_is_told_also_what_cannot_be_done() {
         node.untarget(&format!("{unit}.service"));
     }
     for unit in units {
-        node.wait_state(&format!("{unit}.service"), |state| state.is_none()).await;
+        node.wait_state(&format!("{unit}.service"), |state| state.is_none())
+            .await;
     }
     assert_eq!(node.show("dbus.service", "FragmentPath,MainPID"), before);
     assert!(is_empty(&node.root().join("run/fleet/units"), ".service"));
@@ -301,7 +333,11 @@ async fn units_are_started_within_milliseconds_and_many_at_once() {
         times.push(begun.elapsed());
     }
     times.sort_unstable();
-    println!("target to active state: median {:?}, longest {:?}", times[count / 2], times[count - 1]);
+    println!(
+        "target to active state: median {:?}, longest {:?}",
+        times[count / 2],
+        times[count - 1]
+    );
     assert!(times[count / 2] < Duration::from_secs(1), "{times:?}");
     let begun = Instant::now();
     for number in 0..100 {
@@ -309,7 +345,8 @@ async fn units_are_started_within_milliseconds_and_many_at_once() {
         node.target(&unit, &sleeping(&unit), State::Launched);
     }
     for number in 0..100 {
-        node.wait_active(&format!("many{number}.service"), "active").await;
+        node.wait_active(&format!("many{number}.service"), "active")
+            .await;
     }
     println!("100 units: {:?}", begun.elapsed());
 }

@@ -114,7 +114,7 @@ impl<T: Store> Agent<T> {
         let found = Found { held, cached };
         let mut tasks = JoinSet::new();
         let systemd = Arc::new(systemd);
-        tasks.spawn(fence(&configuration, &systemd, &wires).run());
+        tasks.spawn(fence(&systemd, &wires).run());
         let news = watch_targets(&configuration, &store, &found, &mut tasks);
         let reports = write(&configuration, &store, &wires, &mut tasks);
         let inputs = Inputs {
@@ -261,7 +261,7 @@ fn grace(
     configuration.boot_grace
 }
 
-fn fence<S>(configuration: &Configuration, systemd: &Arc<S>, wires: &Wires) -> Fence<S> {
+fn fence<S>(systemd: &Arc<S>, wires: &Wires) -> Fence<S> {
     Fence {
         systemd: Arc::clone(systemd),
         units: wires.condemned.clone(),

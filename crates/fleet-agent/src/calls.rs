@@ -39,7 +39,11 @@ pub(crate) async fn all<S: Systemd>(
 
 /// Calls for every unit; failures are only logged.
 pub(crate) async fn each<S: Systemd>(systemd: &Arc<S>, call: Call, names: &[UnitName]) {
-    for error in all(systemd, call, names).await.into_iter().filter_map(Result::err) {
+    for error in all(systemd, call, names)
+        .await
+        .into_iter()
+        .filter_map(Result::err)
+    {
         tracing::warn!("{}", full_text(&error));
     }
 }

@@ -37,14 +37,22 @@ impl MachineFacts {
     /// If the machine has no identity.
     pub fn read(root: &SystemRoot) -> Result<Self, FactError> {
         let cpus = std::thread::available_parallelism().ok();
-        let limits = TASK_LIMITS.iter().map(|path| number(root.read_word(path).ok()?.as_str()));
+        let limits = TASK_LIMITS
+            .iter()
+            .map(|path| number(root.read_word(path).ok()?.as_str()));
         Ok(Self {
             id: MachineId::new(root.read_word(MACHINE_ID)?),
             boot_id: root.read_word(BOOT_ID)?,
             address: ELSEWHERE.iter().find_map(|there| address_towards(there)),
             capacity: Capacity {
-                memory: root.read_text(MEMORY).ok().as_deref().and_then(total_memory),
-                cpu: cpus.and_then(|cpus| u64::try_from(cpus.get()).ok()).map(|cpus| cpus * 1000),
+                memory: root
+                    .read_text(MEMORY)
+                    .ok()
+                    .as_deref()
+                    .and_then(total_memory),
+                cpu: cpus
+                    .and_then(|cpus| u64::try_from(cpus.get()).ok())
+                    .map(|cpus| cpus * 1000),
                 tasks: limits.flatten().min(),
             },
         })
@@ -53,7 +61,10 @@ impl MachineFacts {
     /// As the store has it, without what is configured.
     pub fn record(&self) -> MachineRecord {
         MachineRecord {
-            primary_ip: self.address.map(|address| address.to_string()).unwrap_or_default(),
+            primary_ip: self
+                .address
+                .map(|address| address.to_string())
+                .unwrap_or_default(),
             capacity: self.capacity,
             ..MachineRecord::default()
         }
@@ -62,7 +73,11 @@ impl MachineFacts {
 
 /// The address that packets to a destination would come from.
 fn address_towards(destination: &str) -> Option<IpAddr> {
-    let any = if destination.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
+    let any = if destination.starts_with('[') {
+        "[::]:0"
+    } else {
+        "0.0.0.0:0"
+    };
     let socket = UdpSocket::bind(any).ok()?;
     socket.connect(destination).ok()?;
     let address = socket.local_addr().ok()?.ip();
@@ -71,7 +86,9 @@ fn address_towards(destination: &str) -> Option<IpAddr> {
 
 /// `MemTotal` of proc_meminfo(5), in bytes.
 fn total_memory(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kibibytes = number(line.trim().strip_suffix("kB")?.trim())?;
     kibibytes.checked_mul(1024)
 }

@@ -63,6 +63,7 @@ impl<S: Systemd> Fence<S> {
             let stop_at = deadline.map_or(self.otherwise, Deadline::stop_at);
             let kill_at = deadline.map_or(self.otherwise, Deadline::kill_at);
             tokio::select! {
+                biased; // a deadline that has moved counts, even if the old one is over
                 changed = self.membership.changed() => {
                     if changed.is_err() {
                         return; // the agent is going away
@@ -83,8 +84,9 @@ impl<S: Systemd> Fence<S> {
         each(&self.systemd, Call::Stop, &left).await;
         loop {
             tokio::select! {
-                () = sleep_until(next) => {}
+                biased;
                 () = is_certain(&mut self.membership) => return,
+                () = sleep_until(next) => {}
             }
             left = self.units.all();
             end_now(&self.systemd, &left).await;

@@ -180,7 +180,13 @@ mod tests {
         };
         let command = command(&unit, &query);
         let arguments: Vec<_> = command.as_std().get_args().collect();
-        let expected = ["--no-pager", "--lines=7", "--output=cat", "--unit=-.mount", "--follow"];
+        let expected = [
+            "--no-pager",
+            "--lines=7",
+            "--output=cat",
+            "--unit=-.mount",
+            "--follow",
+        ];
         assert_eq!(arguments, expected);
     }
 
@@ -202,10 +208,16 @@ mod tests {
         let found = all("echo a; echo no such file >&2; exit 3").await;
         let message = "journalctl: exit status: 3: no such file".to_owned();
         let machine_id = "m1".to_owned();
-        let broken = JournalRecord::Unreachable { machine_id, message };
+        let broken = JournalRecord::Unreachable {
+            machine_id,
+            message,
+        };
         assert_eq!(found, [line_of("a"), broken]);
         let mut missing = UnitJournal::of(&machine(), Command::new("/nonexistent"));
-        assert!(matches!(missing.next().await, Some(JournalRecord::Unreachable { .. })));
+        assert!(matches!(
+            missing.next().await,
+            Some(JournalRecord::Unreachable { .. })
+        ));
         assert_eq!(missing.next().await, None);
     }
 }

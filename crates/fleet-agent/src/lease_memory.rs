@@ -93,7 +93,8 @@ impl LeaseMemory {
 
     /// Durable when it returns.
     pub(crate) fn set_lease(&self, lease: &HeldLease) -> io::Result<()> {
-        self.root.replace_durably(LEASE, &serde_json::to_string(lease)?)
+        self.root
+            .replace_durably(LEASE, &serde_json::to_string(lease)?)
     }
 
     /// Until when the lease certainly lives, as far as this boot knows.

@@ -175,7 +175,10 @@ impl Outbox {
 impl Pending {
     /// The states that may be written, and when the next one may.
     #[allow(clippy::type_complexity, reason = "a pair that only one caller sees")]
-    fn take_states(&mut self, now: Instant) -> (Vec<(UnitName, Option<UnitStatus>)>, Option<Instant>) {
+    fn take_states(
+        &mut self,
+        now: Instant,
+    ) -> (Vec<(UnitName, Option<UnitStatus>)>, Option<Instant>) {
         let due_at = |name: &UnitName| self.written.get(name).map(|at| *at + STATE_INTERVAL);
         let mut due = Vec::new();
         let mut next: Option<Instant> = None;
@@ -254,14 +257,20 @@ mod tests {
         for sub in ["start", "running"] {
             outbox.publish(name("a.service"), state(sub));
         }
-        assert_eq!(states(outbox.take(now)), [(name("a.service"), state("running"))]);
+        assert_eq!(
+            states(outbox.take(now)),
+            [(name("a.service"), state("running"))]
+        );
         assert_eq!(outbox.take(now), Task::Nothing);
         for sub in ["reload", "exited"] {
             outbox.publish(name("a.service"), state(sub));
         }
         let then = now + STATE_INTERVAL;
         assert_eq!(outbox.take(now), Task::Later(then));
-        assert_eq!(states(outbox.take(then)), [(name("a.service"), state("exited"))]);
+        assert_eq!(
+            states(outbox.take(then)),
+            [(name("a.service"), state("exited"))]
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -276,7 +285,10 @@ mod tests {
         outbox.publish(name("c.service"), state("running"));
         let found = ["a.service", "c.service", "old.service"].map(name);
         outbox.delete_states_but_own(&session(1), found.into());
-        let expected = [(name("c.service"), state("running")), (name("old.service"), None)];
+        let expected = [
+            (name("c.service"), state("running")),
+            (name("old.service"), None),
+        ];
         assert_eq!(states(outbox.take(now)), expected);
     }
 

@@ -190,7 +190,9 @@ impl Case {
 fn leave(case: &Case, standing: Standing) -> Step {
     match (&case.held, case.activity, &case.presence) {
         (Some(_), Activity::Running, _) => Step::Stop,
-        (_, Activity::Stopping | Activity::Unknown, _) | (_, _, Presence::Changing(_)) => Step::Rest,
+        (_, Activity::Stopping | Activity::Unknown, _) | (_, _, Presence::Changing(_)) => {
+            Step::Rest
+        }
         (Some(_), Activity::Stopped, _) => Step::Unload,
         (None, _, Presence::Announced(_)) if standing == Standing::Registered => Step::Withdraw,
         (None, _, Presence::Announced(_)) => Step::Rest,
@@ -228,7 +230,13 @@ fn if_allowed(step: Step, case: &Case, wanted: &Wanted, standing: Standing) -> S
 /// A unit that is here has to be announced even if it was started in other times.
 fn announce_if_missing(case: &Case, wanted: &Wanted, standing: Standing) -> Step {
     let can_be = standing == Standing::Registered
-        && matches!(wanted.source, Source::Store { is_refused: false, .. });
+        && matches!(
+            wanted.source,
+            Source::Store {
+                is_refused: false,
+                ..
+            }
+        );
     let is_changing = matches!(case.presence, Presence::Changing(_));
     if can_be && !is_changing && !is_announced(case, wanted) {
         return Step::Announce;

@@ -181,7 +181,10 @@ impl<S: Systemd> Reconciler<S> {
         let rests = self.entries.values().filter_map(|entry| entry.rest_until);
         let cut_at = Some(self.cut_at()).filter(|at| *at > now);
         let far = now + Duration::from_hours(1);
-        rests.chain(cut_at).chain(self.reload_at).fold(far, Instant::min)
+        rests
+            .chain(cut_at)
+            .chain(self.reload_at)
+            .fold(far, Instant::min)
     }
 
     fn cut_at(&self) -> Instant {
@@ -273,8 +276,8 @@ impl<S: Systemd> Reconciler<S> {
         let Some(entry) = self.entries.get_mut(name) else {
             return;
         };
-        let is_condemned = entry.case.stops_on_partition()
-            && entry.case.activity != reconcile::Activity::Stopped;
+        let is_condemned =
+            entry.case.stops_on_partition() && entry.case.activity != reconcile::Activity::Stopped;
         self.outputs.condemned.set(name, is_condemned);
         if entry.case.activity == reconcile::Activity::Unknown {
             return; // what the agent before this one told stands

@@ -92,7 +92,11 @@ impl<T: Store> Registrar<T> {
         let lease = self.lease(held.as_ref()).await?;
         let entry = self.entry().await?;
         let was_here = held.is_some_and(|held| held.boot_id == self.boot_id);
-        if let Some(pair) = entry.alive.as_ref().filter(|pair| self.is_of_another(pair, &lease, was_here)) {
+        if let Some(pair) = entry
+            .alive
+            .as_ref()
+            .filter(|pair| self.is_of_another(pair, &lease, was_here))
+        {
             if pair.lease != Some(lease.id()) {
                 self.give_back(&lease).await;
             }
@@ -264,12 +268,15 @@ impl<T: Store> Registrar<T> {
             return often; // it is lost, and says so at once
         };
         self.remember(deadline);
-        self.membership.send_if_modified(|membership| {
-            membership.deadline.replace(deadline) != Some(deadline)
-        });
+        self.membership
+            .send_if_modified(|membership| membership.deadline.replace(deadline) != Some(deadline));
         // Just before the units that stop on partitions are stopped, so that no keep-alive is overlooked.
         let last_look = deadline.stop_at() - Duration::from_millis(20);
-        if last_look > now { often.min(last_look) } else { often }
+        if last_look > now {
+            often.min(last_look)
+        } else {
+            often
+        }
     }
 
     /// Whether another agent has put `alive` in this one's place. What cannot be asked is not believed.
@@ -313,7 +320,10 @@ impl<T: Store> Registrar<T> {
     fn report(&self, failure: Failure, double_since: &mut Option<Instant>) -> Duration {
         let (registration, wait) = match failure {
             Failure::Store(error) => (trying(error.to_string()), RETRY),
-            Failure::Disk(error) => (trying(format!("the lease cannot be written down: {error}")), RETRY),
+            Failure::Disk(error) => (
+                trying(format!("the lease cannot be written down: {error}")),
+                RETRY,
+            ),
             Failure::Double(pair) => {
                 // A machine that was booted with an empty disk meets its own last life, which ends.
                 let since = *double_since.get_or_insert_with(Instant::now);
@@ -323,7 +333,8 @@ impl<T: Store> Registrar<T> {
         };
         if self.membership.borrow().registration != registration {
             tracing::warn!("not registered with the store: {registration:?}");
-            self.membership.send_modify(|membership| membership.registration = registration);
+            self.membership
+                .send_modify(|membership| membership.registration = registration);
         }
         wait
     }
@@ -365,5 +376,7 @@ fn double(pair: &KeyValue, is_sure: bool) -> Registration {
     if is_sure {
         return Registration::Double { boot_id };
     }
-    trying(format!("a machine with this id is registered already, booted as {boot_id}"))
+    trying(format!(
+        "a machine with this id is registered already, booted as {boot_id}"
+    ))
 }

@@ -30,12 +30,18 @@ async fn report(mut command: Command) -> StatusReport {
     match timeout(PATIENCE, command.output()).await {
         Ok(Ok(output)) => read(&output),
         Ok(Err(error)) => unreachable(format!("cannot start systemctl: {error}")),
-        Err(_) => unreachable(format!("systemctl did not end within {} s", PATIENCE.as_secs())),
+        Err(_) => unreachable(format!(
+            "systemctl did not end within {} s",
+            PATIENCE.as_secs()
+        )),
     }
 }
 
 fn read(output: &Output) -> StatusReport {
-    let code = output.status.code().and_then(|code| u8::try_from(code).ok());
+    let code = output
+        .status
+        .code()
+        .and_then(|code| u8::try_from(code).ok());
     let Some(exit_code) = code else {
         return unreachable(format!("systemctl: {}", output.status));
     };
@@ -72,6 +78,9 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_was_killed_says_nothing_of_the_unit() {
-        assert!(matches!(of("kill -9 $$").await, StatusReport::Unreachable { .. }));
+        assert!(matches!(
+            of("kill -9 $$").await,
+            StatusReport::Unreachable { .. }
+        ));
     }
 }

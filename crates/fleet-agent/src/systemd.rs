@@ -5,7 +5,7 @@
 mod bus;
 mod object_path;
 mod signal;
-pub mod simulated;
+pub(crate) mod simulated;
 
 pub use bus::Bus;
 
@@ -96,8 +96,10 @@ pub trait Systemd: Send + Sync + 'static {
     fn kill(&self, unit: &UnitName) -> impl Future<Output = Result<(), SystemdError>> + Send;
 
     /// Forgets that a unit failed, and how often it was started of late.
-    fn reset_failed(&self, unit: &UnitName)
-    -> impl Future<Output = Result<(), SystemdError>> + Send;
+    fn reset_failed(
+        &self,
+        unit: &UnitName,
+    ) -> impl Future<Output = Result<(), SystemdError>> + Send;
 
     /// Carries out the `[Install]` section of a unit's file until the next boot.
     fn enable(&self, unit: &UnitName) -> impl Future<Output = Result<(), SystemdError>> + Send;

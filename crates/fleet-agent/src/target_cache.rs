@@ -37,7 +37,9 @@ impl TargetCache {
     pub(crate) fn read_all(&self) -> BTreeMap<UnitName, CachedTarget> {
         // No folder is no targets.
         let names = self.root.list(FOLDER).unwrap_or_default();
-        let names = names.into_iter().filter_map(|name| UnitName::new(name).ok());
+        let names = names
+            .into_iter()
+            .filter_map(|name| UnitName::new(name).ok());
         let read = |name: UnitName| match self.read(&name) {
             Ok(target) => Some((name, target)),
             Err(error) => {

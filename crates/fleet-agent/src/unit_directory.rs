@@ -93,7 +93,12 @@ pub(crate) fn inspect(name: &UnitName, contents: &Contents) -> Result<HeldUnit, 
     texts.sort_by(|a, b| a.name.cmp(&b.name));
     let drop_ins = texts.into_iter();
     let drop_ins = drop_ins
-        .map(|one| Ok(DropIn::from_file(&one.name, &UnitFile::parse(one.file.as_str())?)))
+        .map(|one| {
+            Ok(DropIn::from_file(
+                &one.name,
+                &UnitFile::parse(one.file.as_str())?,
+            ))
+        })
         .collect::<Result<_, SyntaxError>>()?;
     let file = UnitFile::parse(contents.file.as_str())?;
     let unit = Unit {
@@ -132,7 +137,9 @@ impl UnitDirectory {
     pub(crate) fn read_all(&self) -> BTreeMap<UnitName, HeldUnit> {
         // No folder is no units.
         let names = self.root.list(UNITS).unwrap_or_default();
-        let names = names.into_iter().filter_map(|name| UnitName::new(name).ok());
+        let names = names
+            .into_iter()
+            .filter_map(|name| UnitName::new(name).ok());
         let read = |name: UnitName| match self.read(&name) {
             Ok(held) => Some((name, held)),
             Err(error) => {
@@ -164,7 +171,10 @@ impl UnitDirectory {
         // No folder is no drop-ins.
         for drop_in in self.root.list(&folder).unwrap_or_default() {
             let file = read(&format!("{folder}/{drop_in}"))?;
-            drop_ins.push(fleet_store::DropInText { name: drop_in, file });
+            drop_ins.push(fleet_store::DropInText {
+                name: drop_in,
+                file,
+            });
         }
         Ok(Contents {
             file: read(&format!("{UNITS}/{name}"))?,
@@ -234,7 +244,9 @@ impl UnitDirectory {
     }
 
     fn replace(&self, path: &str, text: &str) -> Result<(), DirectoryError> {
-        self.root.replace(path, text).map_err(failure("write", path))
+        self.root
+            .replace(path, text)
+            .map_err(failure("write", path))
     }
 
     /// A link to a path of the machine.
@@ -320,7 +332,9 @@ mod tests {
         let (folder, directory) = machine();
         let hash = inspect(&hello(), &contents("a")).expect("a unit").hash;
         directory.write(&hello(), &contents("a")).expect("written");
-        directory.set_launched(&hello(), Some(&hash)).expect("marked");
+        directory
+            .set_launched(&hello(), Some(&hash))
+            .expect("marked");
         let held = HeldUnit {
             hash,
             is_launched: true,
@@ -340,7 +354,9 @@ mod tests {
         let (_folder, directory) = machine();
         let first = inspect(&hello(), &contents("a")).expect("a unit").hash;
         directory.write(&hello(), &contents("a")).expect("written");
-        directory.set_launched(&hello(), Some(&first)).expect("marked");
+        directory
+            .set_launched(&hello(), Some(&first))
+            .expect("marked");
         let without = Contents {
             drop_ins: Vec::new(),
             ..contents("a")
@@ -373,8 +389,15 @@ mod tests {
         let search_path = [LINKS, "/usr/lib/systemd/system"].map(PathBuf::from);
         directory.check_name(&hello(), &search_path).expect("ours");
         let ssh = UnitName::new("ssh.service").expect("a name");
-        let error = directory.check_name(&ssh, &search_path).expect_err("theirs");
-        assert!(error.to_string().ends_with("/usr/lib/systemd/system/ssh.service"), "{error}");
+        let error = directory
+            .check_name(&ssh, &search_path)
+            .expect_err("theirs");
+        assert!(
+            error
+                .to_string()
+                .ends_with("/usr/lib/systemd/system/ssh.service"),
+            "{error}"
+        );
     }
 
     #[test]

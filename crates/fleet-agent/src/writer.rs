@@ -101,7 +101,10 @@ impl<T: Store> Writer<T> {
     }
 
     async fn read_states(&mut self) -> Result<(), StoreError> {
-        let range = self.store.range(self.layout.states_of(&self.machine)).await?;
+        let range = self
+            .store
+            .range(self.layout.states_of(&self.machine))
+            .await?;
         let pairs = range.pairs.iter();
         let states = pairs.filter_map(|pair| match self.layout.parse(&pair.key)? {
             Key::State(_, name) => Some((name, pair.mod_revision)),
@@ -224,7 +227,9 @@ impl<T: Store> Writer<T> {
             let key = self.layout.state(&self.machine, name);
             let known = self.states.get(name);
             let operation = match (state, known) {
-                (Some(state), _) => Operation::put_leased(key.clone(), state.to_bytes(), session.lease),
+                (Some(state), _) => {
+                    Operation::put_leased(key.clone(), state.to_bytes(), session.lease)
+                }
                 (None, Some(_)) => Operation::Delete(key.clone()),
                 (None, None) => continue,
             };

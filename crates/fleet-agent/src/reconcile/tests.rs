@@ -200,7 +200,11 @@ fn a_cut_machine_keeps_what_runs_and_starts_nothing_the_store_does_not_know_of()
     assert_eq!(settle(&mut case, CUT), []);
     case.held = held("a", false);
     case.activity = Activity::Stopped;
-    assert_eq!(settle(&mut case.clone(), CUT), [Step::Start], "announced before");
+    assert_eq!(
+        settle(&mut case.clone(), CUT),
+        [Step::Start],
+        "announced before"
+    );
     case.presence = Presence::Absent;
     assert_eq!(settle(&mut case, CUT), []);
 }

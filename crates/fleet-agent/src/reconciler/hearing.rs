@@ -165,7 +165,11 @@ impl<S: Systemd> Reconciler<S> {
         if contents.is_some() {
             entry.contents = contents;
         }
-        let held = entry.case.held.as_ref().filter(|held| held.hash == target.hash);
+        let held = entry
+            .case
+            .held
+            .as_ref()
+            .filter(|held| held.hash == target.hash);
         let on_partition = match (held, &entry.contents) {
             (Some(held), _) => held.on_partition,
             (None, Some(contents)) => policy(name, contents),

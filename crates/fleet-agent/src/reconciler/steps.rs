@@ -196,7 +196,11 @@ impl<S: Systemd> Reconciler<S> {
     }
 
     async fn start(&mut self, names: &[UnitName]) {
-        let failed: Vec<UnitName> = names.iter().filter(|name| self.has_failed(name)).cloned().collect();
+        let failed: Vec<UnitName> = names
+            .iter()
+            .filter(|name| self.has_failed(name))
+            .cloned()
+            .collect();
         each(&self.systemd, Call::ResetFailed, &failed).await;
         for name in names {
             // Before it can run: a fence that falls now has to know of it.
@@ -233,7 +237,11 @@ impl<S: Systemd> Reconciler<S> {
 
     /// Remembers whether a unit's start was called, for an agent after this one too.
     fn set_launched(&mut self, name: &UnitName, is_launched: bool) {
-        let Some(held) = self.entries.get_mut(name).and_then(|entry| entry.case.held.as_mut()) else {
+        let Some(held) = self
+            .entries
+            .get_mut(name)
+            .and_then(|entry| entry.case.held.as_mut())
+        else {
             return;
         };
         held.is_launched = is_launched;
@@ -245,12 +253,19 @@ impl<S: Systemd> Reconciler<S> {
 
     async fn unload(&mut self, names: &[UnitName]) {
         let installed = |name: &&UnitName| {
-            let held = self.entries.get(*name).and_then(|entry| entry.case.held.as_ref());
+            let held = self
+                .entries
+                .get(*name)
+                .and_then(|entry| entry.case.held.as_ref());
             held.is_some_and(|held| held.is_installable)
         };
         let enabled: Vec<UnitName> = names.iter().filter(installed).cloned().collect();
         each(&self.systemd, Call::Disable, &enabled).await;
-        let failed: Vec<UnitName> = names.iter().filter(|name| self.has_failed(name)).cloned().collect();
+        let failed: Vec<UnitName> = names
+            .iter()
+            .filter(|name| self.has_failed(name))
+            .cloned()
+            .collect();
         each(&self.systemd, Call::ResetFailed, &failed).await;
         for name in names {
             if let Err(error) = self.directory.remove(name) {
@@ -259,7 +274,8 @@ impl<S: Systemd> Reconciler<S> {
             }
             self.systemd.forget(name);
             self.is_stale = true;
-            self.reload_at.get_or_insert_with(|| Instant::now() + RELOAD_DELAY);
+            self.reload_at
+                .get_or_insert_with(|| Instant::now() + RELOAD_DELAY);
             if let Some(entry) = self.entries.get_mut(name) {
                 entry.case.held = None;
                 entry.status = crate::systemd::UnitStatus::default();

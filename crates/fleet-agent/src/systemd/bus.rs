@@ -127,10 +127,15 @@ impl Bus {
         let mut receiver = self.connection.clone();
         let found = receiver.wait_for(Option::is_some);
         let found = tokio::time::timeout(PATIENCE, found).await;
-        let connection = found.ok().and_then(Result::ok).and_then(|found| found.clone());
-        connection.ok_or_else(|| zbus::Error::FDO(Box::new(fdo::Error::NoServer(
-            "there is no connection".to_owned(),
-        ))))
+        let connection = found
+            .ok()
+            .and_then(Result::ok)
+            .and_then(|found| found.clone());
+        connection.ok_or_else(|| {
+            zbus::Error::FDO(Box::new(fdo::Error::NoServer(
+                "there is no connection".to_owned(),
+            )))
+        })
     }
 }
 

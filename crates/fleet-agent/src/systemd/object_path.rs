@@ -3,24 +3,8 @@
 //! The rules are those of `sd_bus_path_encode(3)`: letters and digits stay, everything else, and a digit at
 //! the beginning, is `_` and two hexadecimal digits.
 
-use std::fmt::Write as _;
-
 /// All units are below it.
 pub(super) const UNITS: &str = "/org/freedesktop/systemd1/unit";
-
-/// A unit's object.
-pub(super) fn of_unit(name: &str) -> String {
-    let mut path = format!("{UNITS}/");
-    for (index, byte) in name.bytes().enumerate() {
-        if byte.is_ascii_alphabetic() || (byte.is_ascii_digit() && index > 0) {
-            path.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(path, "_{byte:02x}");
-        }
-    }
-    path
-}
 
 /// The unit of an object; nothing for other objects.
 pub(super) fn unit_of(path: &str) -> Option<String> {
@@ -55,7 +39,6 @@ mod tests {
             ("1.target", "_31_2etarget"),
         ] {
             let path = format!("{UNITS}/{label}");
-            assert_eq!(of_unit(name), path);
             assert_eq!(unit_of(&path).as_deref(), Some(name));
         }
         assert_eq!(unit_of("/org/freedesktop/systemd1/job/1"), None);

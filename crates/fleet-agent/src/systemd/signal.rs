@@ -55,7 +55,10 @@ fn changed(unit: &str, message: &Message) -> Option<Signal> {
         unit: UnitName::new(unit).ok()?,
         active: text(properties.get("ActiveState")?)?,
         sub: text(properties.get("SubState")?)?,
-        invocation: properties.get("InvocationID").map(hexadecimal).unwrap_or_default(),
+        invocation: properties
+            .get("InvocationID")
+            .map(hexadecimal)
+            .unwrap_or_default(),
     }))
 }
 

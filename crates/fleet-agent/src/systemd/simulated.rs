@@ -148,7 +148,10 @@ impl SimulatedSystemd {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn has_file(&self, unit: &UnitName) -> bool {
@@ -158,7 +161,11 @@ impl SimulatedSystemd {
 
     fn behaviour(&self, unit: &UnitName) -> Behaviour {
         let state = self.lock();
-        state.behaviours.get(unit).copied().unwrap_or(Behaviour::OBEDIENT)
+        state
+            .behaviours
+            .get(unit)
+            .copied()
+            .unwrap_or(Behaviour::OBEDIENT)
     }
 
     /// Waits until it listens; notes the call.
@@ -225,7 +232,10 @@ impl SimulatedSystemd {
 
     fn is_current(&self, unit: &UnitName, attempt: u64) -> bool {
         let state = self.lock();
-        state.units.get(unit).is_some_and(|unit| unit.attempt == attempt)
+        state
+            .units
+            .get(unit)
+            .is_some_and(|unit| unit.attempt == attempt)
     }
 
     /// After a while, unless something else was begun with the unit.
@@ -269,7 +279,11 @@ impl SimulatedSystemd {
 impl Systemd for SimulatedSystemd {
     async fn statuses(&self, units: &[UnitName]) -> Result<Vec<UnitStatus>, SystemdError> {
         let status = |name: &UnitName| {
-            let load = if self.has_file(name) { "loaded" } else { "not-found" };
+            let load = if self.has_file(name) {
+                "loaded"
+            } else {
+                "not-found"
+            };
             let state = self.lock();
             let unit = state.units.get(name).filter(|unit| !unit.active.is_empty());
             let (active, sub) = unit.map_or(("inactive", "dead"), |unit| (unit.active, unit.sub));
@@ -355,7 +369,10 @@ impl Systemd for SimulatedSystemd {
     }
 
     async fn search_path(&self) -> Result<Vec<PathBuf>, SystemdError> {
-        Ok(vec![PathBuf::from(FOLDER), PathBuf::from("/usr/lib/systemd/system")])
+        Ok(vec![
+            PathBuf::from(FOLDER),
+            PathBuf::from("/usr/lib/systemd/system"),
+        ])
     }
 
     fn watch(&self, units: &[UnitName]) {

@@ -26,14 +26,24 @@ async fn a_unit_is_started_and_its_state_told() {
     assert_eq!(state.hash, hash(&name("a.service"), &unit));
     assert_eq!(state.reached, State::Launched);
     assert_eq!(
-        (state.load.as_str(), state.active.as_str(), state.sub.as_str()),
+        (
+            state.load.as_str(),
+            state.active.as_str(),
+            state.sub.as_str()
+        ),
         ("loaded", "active", "running")
     );
     assert_eq!(machine.present("a.service"), Some(state.hash));
     machine.systemd.die(&name("a.service"));
     sleep(seconds(1)).await;
-    assert_eq!(machine.state("a.service").expect("a state").active, "failed");
-    assert!(!machine.is_running("a.service"), "restarts are systemd's affair");
+    assert_eq!(
+        machine.state("a.service").expect("a state").active,
+        "failed"
+    );
+    assert!(
+        !machine.is_running("a.service"),
+        "restarts are systemd's affair"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -43,7 +53,10 @@ async fn a_loaded_unit_is_not_started_and_an_unwanted_one_leaves_nothing() {
     machine.target("a.service", &contents("a", ""), State::Loaded);
     sleep(seconds(1)).await;
     let state = machine.state("a.service").expect("a state");
-    assert_eq!((state.reached, state.active.as_str()), (State::Loaded, "inactive"));
+    assert_eq!(
+        (state.reached, state.active.as_str()),
+        (State::Loaded, "inactive")
+    );
     let file = machine.folder.path().join("run/fleet/units/a.service");
     assert!(file.exists());
     machine.untarget("a.service");
@@ -51,21 +64,32 @@ async fn a_loaded_unit_is_not_started_and_an_unwanted_one_leaves_nothing() {
     assert_eq!(machine.state("a.service"), None);
     assert_eq!(machine.present("a.service"), None);
     assert!(!file.exists());
-    assert!(!machine.folder.path().join("var/lib/fleet/targets/a.service").exists());
+    assert!(
+        !machine
+            .folder
+            .path()
+            .join("var/lib/fleet/targets/a.service")
+            .exists()
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_unit_is_withdrawn_only_when_it_has_stopped() {
     let store = MemoryStore::new(1);
     let machine = Machine::registered(&store).await;
-    machine.systemd.behave(&name("a.service"), slow_stop(seconds(3)));
+    machine
+        .systemd
+        .behave(&name("a.service"), slow_stop(seconds(3)));
     machine.target("a.service", &contents("a", ""), State::Launched);
     sleep(seconds(1)).await;
     machine.untarget("a.service");
     sleep(seconds(2)).await;
     assert!(machine.is_running("a.service"));
     assert!(machine.present("a.service").is_some());
-    assert_eq!(machine.state("a.service").expect("a state").active, "deactivating");
+    assert_eq!(
+        machine.state("a.service").expect("a state").active,
+        "deactivating"
+    );
     sleep(seconds(2)).await;
     assert!(!machine.is_running("a.service"));
     assert_eq!(machine.present("a.service"), None);
@@ -104,7 +128,11 @@ async fn many_units_are_loaded_with_one_reload() {
     assert!(reloads <= 2, "{reloads} reloads");
     for number in 0..150 {
         let unit = format!("a{number}.service");
-        assert_eq!(machine.state(&unit).expect("a state").active, "active", "{unit}");
+        assert_eq!(
+            machine.state(&unit).expect("a state").active,
+            "active",
+            "{unit}"
+        );
     }
 }
 
@@ -112,7 +140,9 @@ async fn many_units_are_loaded_with_one_reload() {
 async fn a_unit_waits_for_what_it_replaces_to_be_gone() {
     let store = MemoryStore::new(1);
     let machine = Machine::registered(&store).await;
-    machine.systemd.behave(&name("old.service"), slow_stop(seconds(4)));
+    machine
+        .systemd
+        .behave(&name("old.service"), slow_stop(seconds(4)));
     machine.target("old.service", &contents("old", ""), State::Launched);
     sleep(seconds(1)).await;
     machine.untarget("old.service");
@@ -121,7 +151,10 @@ async fn a_unit_waits_for_what_it_replaces_to_be_gone() {
     sleep(seconds(3)).await;
     assert!(machine.is_running("old.service"));
     assert!(!machine.is_running("new.service"));
-    assert_eq!(machine.state("new.service").expect("a state").reached, State::Loaded);
+    assert_eq!(
+        machine.state("new.service").expect("a state").reached,
+        State::Loaded
+    );
     sleep(seconds(2)).await;
     assert!(!machine.is_running("old.service"));
     assert!(machine.is_running("new.service"));
@@ -143,12 +176,19 @@ async fn what_cannot_be_loaded_or_started_is_told() {
     machine.target("bad.service", &contents("bad", ""), State::Launched);
     sleep(seconds(1)).await;
     let problem = machine.state("ssh.service").expect("a state").problem;
-    assert!(problem.contains("/usr/lib/systemd/system/ssh.service"), "{problem}");
+    assert!(
+        problem.contains("/usr/lib/systemd/system/ssh.service"),
+        "{problem}"
+    );
     let state = machine.state("bad.service").expect("a state");
     assert_eq!(state.problem, "Unit not found.");
     let starts = machine.systemd.calls();
     sleep(seconds(30)).await;
-    assert_eq!(machine.systemd.calls(), starts, "a refused start is not repeated");
+    assert_eq!(
+        machine.systemd.calls(),
+        starts,
+        "a refused start is not repeated"
+    );
     machine.untarget("ssh.service");
     sleep(seconds(3)).await;
     assert_eq!(machine.state("ssh.service"), None);
@@ -171,8 +211,14 @@ async fn states_that_change_fast_are_written_slowly_and_the_last_one_stays() {
     machine.systemd.die(&name("a.service"));
     sleep(seconds(1)).await;
     let written = store.counts().transactions - before;
-    assert!((10..=25).contains(&written), "{written} transactions in 5 s");
-    assert_eq!(machine.state("a.service").expect("a state").active, "failed");
+    assert!(
+        (10..=25).contains(&written),
+        "{written} transactions in 5 s"
+    );
+    assert_eq!(
+        machine.state("a.service").expect("a state").active,
+        "failed"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,14 +237,21 @@ async fn an_idle_machine_only_keeps_its_lease_alive() {
     assert_eq!(after.reads, before.reads);
     assert_eq!(after.watches, before.watches);
     let keep_alives = after.keep_alives - before.keep_alives;
-    assert!((10..=60).contains(&keep_alives), "{keep_alives} keep-alives in 2 min");
+    assert!(
+        (10..=60).contains(&keep_alives),
+        "{keep_alives} keep-alives in 2 min"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_record_follows_the_configuration() {
     let store = MemoryStore::new(1);
     let machine = Machine::registered(&store).await;
-    let lease = machine.stored_record().expect("a record").lease.expect("a lease");
+    let lease = machine
+        .stored_record()
+        .expect("a record")
+        .lease
+        .expect("a lease");
     assert_eq!(lease.ttl_seconds, 12);
     let record = MachineRecord {
         metadata: [("disk".to_owned(), "ssd".to_owned())].into(),
@@ -229,7 +282,10 @@ async fn a_machine_leaves_in_order_when_nothing_runs_any_more() {
     machine.systemd.die(&name("a.service"));
     let agent = machine.agent.take().expect("it runs");
     assert_eq!(agent.leave(seconds(2)).await, Ok(true));
-    assert_eq!((machine.alive(), machine.present("a.service")), (None, None));
+    assert_eq!(
+        (machine.alive(), machine.present("a.service")),
+        (None, None)
+    );
     assert_eq!(machine.state("a.service"), None);
     assert_eq!(machine.stored_record().expect("it stays").lease, None);
 }

@@ -18,14 +18,23 @@ async fn units_are_kept_through_a_long_loss_of_the_store() {
     machine.systemd.clear_calls();
     machine.client.cut();
     sleep(seconds(100)).await;
-    assert!(matches!(machine.registration(), Registration::Trying { .. }));
+    assert!(matches!(
+        machine.registration(),
+        Registration::Trying { .. }
+    ));
     assert!(machine.alive().is_none(), "its lease has ended");
     machine.client.mend();
     sleep(seconds(20)).await;
     assert_eq!(machine.registration(), Registration::Registered);
     assert_eq!(machine.systemd.calls(), Vec::<String>::new());
-    assert_eq!(machine.state("a.service").expect("told anew").active, "active");
-    assert_eq!(machine.state("b.service").expect("told anew").reached, State::Loaded);
+    assert_eq!(
+        machine.state("a.service").expect("told anew").active,
+        "active"
+    );
+    assert_eq!(
+        machine.state("b.service").expect("told anew").reached,
+        State::Loaded
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,7 +67,10 @@ async fn a_unit_given_away_before_it_was_announced_is_never_started() {
         machine.untarget("a.service");
         let was_announced = machine.present("a.service").is_some();
         sleep(seconds(10)).await;
-        let was_started = machine.systemd.calls().contains(&"start a.service".to_owned());
+        let was_started = machine
+            .systemd
+            .calls()
+            .contains(&"start a.service".to_owned());
         assert!(was_announced || !was_started, "given away after {wait:?}");
         assert!(!machine.is_running("a.service"));
         assert_eq!(machine.present("a.service"), None);
@@ -70,7 +82,11 @@ async fn a_lease_that_was_ended_is_replaced() {
     let store = MemoryStore::new(1);
     let machine = Machine::registered(&store).await;
     machine.target("keep.service", &contents("k", ""), State::Launched);
-    machine.target("stop.service", &contents("s", "OnPartition=stop\n"), State::Launched);
+    machine.target(
+        "stop.service",
+        &contents("s", "OnPartition=stop\n"),
+        State::Launched,
+    );
     sleep(seconds(1)).await;
     let (_, pair) = machine.alive().expect("alive");
     let runs = ["keep.service", "stop.service"].map(|unit| machine.systemd.invocation(&name(unit)));
@@ -83,7 +99,10 @@ async fn a_lease_that_was_ended_is_replaced() {
     // The store may have given it away the moment the lease ended.
     assert!(machine.systemd.invocation(&name("stop.service")) > runs[1]);
     assert!(machine.is_running("stop.service"));
-    assert_eq!(machine.state("stop.service").expect("a state").active, "active");
+    assert_eq!(
+        machine.state("stop.service").expect("a state").active,
+        "active"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -92,7 +92,10 @@ impl Round {
                     is_known && is_alive
                 };
                 let runs = self.machine.is_running(unit);
-                assert!(is_right || !runs, "seed {seed}: {unit}: {is_known}, {is_alive}");
+                assert!(
+                    is_right || !runs,
+                    "seed {seed}: {unit}: {is_known}, {is_alive}"
+                );
             }
         }
     }
@@ -115,7 +118,11 @@ impl Round {
             let runs = self.machine.is_running(unit);
             assert!(*desired == State::Launched || !runs, "seed {seed}: {unit}");
             let tells_running = state.active == "active";
-            assert_eq!(tells_running, runs, "seed {seed}: {unit} is {}", state.active);
+            assert_eq!(
+                tells_running, runs,
+                "seed {seed}: {unit} is {}",
+                state.active
+            );
         }
     }
 }

@@ -10,7 +10,11 @@ use crate::fixture::{GRACE, Machine, contents, name, seconds};
 async fn with_units(store: &MemoryStore) -> Machine {
     let machine = Machine::registered(store).await;
     machine.target("keep.service", &contents("k", ""), State::Launched);
-    machine.target("stop.service", &contents("s", "OnPartition=stop\n"), State::Launched);
+    machine.target(
+        "stop.service",
+        &contents("s", "OnPartition=stop\n"),
+        State::Launched,
+    );
     machine.target("loaded.service", &contents("l", ""), State::Loaded);
     sleep(seconds(3)).await;
     machine.systemd.clear_calls();
@@ -41,8 +45,15 @@ async fn an_upgrade_touches_no_unit_and_nobody_notices() {
         }
         assert_eq!(touched(&machine), Vec::<String>::new());
         assert_eq!(machine.registration(), Registration::Registered);
-        assert_eq!(machine.alive().expect("alive").1, before, "not even put again");
-        assert_eq!(machine.state("keep.service").expect("a state").active, "active");
+        assert_eq!(
+            machine.alive().expect("alive").1,
+            before,
+            "not even put again"
+        );
+        assert_eq!(
+            machine.state("keep.service").expect("a state").active,
+            "active"
+        );
     }
 }
 
@@ -90,14 +101,20 @@ async fn a_unit_that_has_ended_by_itself_is_not_run_again() {
     machine.systemd.behave(&name("once.service"), short);
     machine.target("once.service", &contents("o", ""), State::Launched);
     sleep(seconds(3)).await;
-    assert_eq!(machine.state("once.service").expect("a state").active, "inactive");
+    assert_eq!(
+        machine.state("once.service").expect("a state").active,
+        "inactive"
+    );
     let run = machine.systemd.invocation(&name("once.service"));
     assert_ne!(run, 0);
     machine.stop_agent().await;
     machine.start_agent();
     sleep(seconds(3)).await;
     assert_eq!(machine.systemd.invocation(&name("once.service")), run);
-    assert_eq!(machine.state("once.service").expect("a state").reached, State::Launched);
+    assert_eq!(
+        machine.state("once.service").expect("a state").reached,
+        State::Launched
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,7 +141,10 @@ async fn a_boot_without_the_store_starts_what_may_run_twice() {
     machine.reboot();
     machine.start_agent();
     sleep(GRACE - seconds(1)).await;
-    assert!(!machine.is_running("keep.service"), "the store may answer yet");
+    assert!(
+        !machine.is_running("keep.service"),
+        "the store may answer yet"
+    );
     sleep(seconds(2)).await;
     assert!(machine.is_running("keep.service"));
     assert!(!machine.is_running("stop.service"));
