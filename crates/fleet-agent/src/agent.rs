@@ -88,8 +88,12 @@ impl<T: Store> Agent<T> {
         let memory = LeaseMemory::new(root.clone(), configuration.uptime.clone());
         let directory = UnitDirectory::new(root.clone());
         let cache = TargetCache::new(root);
-        let (held, cached) = (directory.read_all(), cache.read_all());
-        let deadline = memory.deadline();
+        let (held, deadline) = (directory.read_all(), memory.deadline());
+        // In a boot that had the store, what was wanted and is not here yet may be elsewhere by now.
+        let cached = match deadline {
+            Some(_) => BTreeMap::new(),
+            None => cache.read_all(),
+        };
         let (membership_sender, membership) = watch::channel(Membership::new(deadline));
         let (record, record_receiver) = watch::channel(configuration.record.clone());
         let wires = Wires {

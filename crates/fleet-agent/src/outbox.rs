@@ -13,8 +13,10 @@ use tokio::time::Instant;
 
 use crate::membership::Session;
 
-/// Between two writes of one unit's state.
-pub(crate) const STATE_INTERVAL: Duration = Duration::from_millis(250);
+/// So many states of one unit are written in [`WINDOW`]: a start is told as it goes, a unit that flaps is not.
+const STATES_PER_WINDOW: u32 = 4;
+/// How long a unit that changed so often has to wait.
+const WINDOW: Duration = Duration::from_secs(1);
 /// How much is written at once: each announcement has a condition and an operation of its own.
 pub(crate) const BATCH: usize = 100;
 
@@ -33,7 +35,14 @@ struct Pending {
     withdrawals: BTreeMap<UnitName, u64>,
     /// None: to be deleted.
     states: BTreeMap<UnitName, Option<UnitStatus>>,
-    written: BTreeMap<UnitName, Instant>,
+    written: BTreeMap<UnitName, Window>,
+}
+
+/// How often a unit's state was written since a time.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    since: Instant,
+    count: u32,
 }
 
 /// That a unit is here.
@@ -179,7 +188,7 @@ impl Pending {
         &mut self,
         now: Instant,
     ) -> (Vec<(UnitName, Option<UnitStatus>)>, Option<Instant>) {
-        let due_at = |name: &UnitName| self.written.get(name).map(|at| *at + STATE_INTERVAL);
+        let due_at = |name: &UnitName| self.written.get(name).and_then(Window::full_until);
         let mut due = Vec::new();
         let mut next: Option<Instant> = None;
         for name in self.states.keys() {
@@ -192,11 +201,34 @@ impl Pending {
         let mut taken = Vec::new();
         for name in due {
             if let Some(state) = self.states.remove(&name) {
-                self.written.insert(name.clone(), now);
+                let window = self.written.get(&name).copied();
+                self.written
+                    .insert(name.clone(), Window::after(window, now));
                 taken.push((name, state));
             }
         }
         (taken, next)
+    }
+}
+
+impl Window {
+    /// When the next write may be, if it may not be now.
+    fn full_until(&self) -> Option<Instant> {
+        (self.count >= STATES_PER_WINDOW).then_some(self.since + WINDOW)
+    }
+
+    /// With one more write.
+    fn after(window: Option<Self>, now: Instant) -> Self {
+        match window.filter(|window| window.since + WINDOW > now) {
+            Some(Self { since, count }) => Self {
+                since,
+                count: count + 1,
+            },
+            None => Self {
+                since: now,
+                count: 1,
+            },
+        }
     }
 }
 
@@ -247,29 +279,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_state_wins_and_comes_no_sooner_than_it_may() {
+    async fn the_last_state_wins_and_a_unit_that_flaps_waits() {
         let outbox = Outbox::default();
         let now = Instant::now();
-        outbox.publish(name("a.service"), state("x"));
+        let unit = || name("a.service");
+        outbox.publish(unit(), state("x"));
         assert_eq!(outbox.take(now), Task::Nothing, "there is no session");
         outbox.set_session(Some(session(1)));
         assert_eq!(outbox.take(now), Task::Begin(session(1)));
-        for sub in ["start", "running"] {
-            outbox.publish(name("a.service"), state(sub));
+        for _ in 0..STATES_PER_WINDOW {
+            for sub in ["start", "running"] {
+                outbox.publish(unit(), state(sub));
+            }
+            assert_eq!(states(outbox.take(now)), [(unit(), state("running"))]);
+            assert_eq!(outbox.take(now), Task::Nothing);
         }
-        assert_eq!(
-            states(outbox.take(now)),
-            [(name("a.service"), state("running"))]
-        );
-        assert_eq!(outbox.take(now), Task::Nothing);
+        let then = now + WINDOW;
         for sub in ["reload", "exited"] {
-            outbox.publish(name("a.service"), state(sub));
+            outbox.publish(unit(), state(sub));
+            assert_eq!(outbox.take(now), Task::Later(then));
         }
-        let then = now + STATE_INTERVAL;
-        assert_eq!(outbox.take(now), Task::Later(then));
+        assert_eq!(states(outbox.take(then)), [(unit(), state("exited"))]);
+        outbox.publish(unit(), None);
         assert_eq!(
             states(outbox.take(then)),
-            [(name("a.service"), state("exited"))]
+            [(unit(), None)],
+            "another window"
         );
     }
 
@@ -306,7 +341,7 @@ mod tests {
         };
         outbox.publish(name("a.service"), None);
         outbox.put_back(&session_1, batch.clone());
-        let then = now + STATE_INTERVAL;
+        let then = now + WINDOW;
         let expected = [(name("a.service"), None), (name("b.service"), state("old"))];
         assert_eq!(states(outbox.take(then)), expected);
         outbox.set_session(Some(session(2)));
