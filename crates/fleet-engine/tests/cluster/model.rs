@@ -161,7 +161,12 @@ fn operate(world: &mut World) -> String {
 
 fn disturb_a_machine(world: &mut World) -> String {
     let id = any_machine(world);
-    let what = match world.rng.u8(0..7) {
+    let what = match world.rng.u8(0..9) {
+        7.. => {
+            let percent = world.rng.u8(0..60);
+            world.set_loss(&id, percent);
+            "loses changes"
+        }
         0 | 1 => {
             world.set_link(&id, true);
             "cut"
@@ -192,7 +197,12 @@ fn disturb_a_machine(world: &mut World) -> String {
 
 fn disturb_an_engine(world: &mut World) -> String {
     let n = world.rng.usize(0..world.engines.len());
-    let what = match world.rng.u8(0..5) {
+    let what = match world.rng.u8(0..8) {
+        5.. => {
+            let percent = world.rng.u8(0..60);
+            world.set_engine_loss(n, percent);
+            "loses changes"
+        }
         0 => {
             world.kill_engine(n);
             "killed"
@@ -218,11 +228,13 @@ async fn settle(world: &mut World, when: &str) {
     let ids: Vec<MachineId> = world.machines.keys().cloned().collect();
     for id in &ids {
         world.set_link(id, false);
+        world.set_loss(id, 0);
         world.switch_on(id);
         world.set_availability(id, MachineAvailability::Open);
     }
     for n in 0..world.engines.len() {
         world.set_engine_link(n, false);
+        world.set_engine_loss(n, 0);
         world.start_engine(n);
     }
     // Requests that strayed, leases that nobody keeps, engines that pause.

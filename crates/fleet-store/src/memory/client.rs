@@ -3,6 +3,7 @@
 //! It does not repeat anything.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch as signal;
@@ -16,7 +17,7 @@ use crate::store::{LeaseId, Range, Revision, Store};
 use crate::transaction::{Outcome, Transaction};
 
 /// The longest that a request lies somewhere before it is carried out after all.
-const STRAY_MAX: Duration = Duration::from_secs(8);
+const STRAY_MAX: Duration = Duration::from_secs(16);
 
 /// A client. Clones share its link.
 #[derive(Clone)]
@@ -24,12 +25,21 @@ pub struct MemoryClient {
     pub(super) store: MemoryStore,
     /// Whether it is cut.
     link: Arc<signal::Sender<bool>>,
+    /// How many of a hundred changes get lost or go astray.
+    loss: Arc<AtomicU8>,
 }
 
 impl MemoryClient {
     pub(super) fn new(store: MemoryStore) -> Self {
         let link = Arc::new(signal::channel(false).0);
-        Self { store, link }
+        let loss = Arc::new(AtomicU8::new(0));
+        Self { store, link, loss }
+    }
+
+    /// Has so many of a hundred changes fail with an unknown outcome from now on: some were made, some are made
+    /// later, some never. Reads and keep-alives are not touched.
+    pub fn set_loss(&self, percent: u8) {
+        self.loss.store(percent, Ordering::Relaxed);
     }
 
     /// Cuts its link: nothing gets through in either direction.
@@ -92,6 +102,14 @@ impl MemoryClient {
                     unknown()
                 }
             });
+        }
+        if self.store.draw(100) < self.loss.load(Ordering::Relaxed) {
+            match self.store.draw(3) {
+                0 => drop(self.store.change(act)),
+                1 => self.stray(act),
+                _ => {}
+            }
+            return Err(unknown());
         }
         let result = self.store.change(act);
         if self.travel().await {
