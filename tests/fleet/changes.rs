@@ -139,7 +139,7 @@ fn case_28_loss_of_the_store_touches_no_unit() {
 fn a_partition_obeys_each_units_policy() {
     let log = "ExecStartPre=/bin/sh -c 'date +%%s.%%N >>/var/started'\n";
     let stops = sleeper(&format!(
-        "{log}ExecStopPost=/bin/sh -c 'date +%%s.%%N >/var/stopped'\n\n[X-Fleet]\nOnPartition=stop\nMachineMetadata=hostname=m1 hostname=m2\n"
+        "{log}ExecStopPost=/bin/sh -c 'date +%%s.%%N >/var/stopped'\n\n[X-Fleet]\nOnPartition=stop\nMachineMetadata=hostname=m1\nMachineMetadata=hostname=m2\n"
     ));
     let keeps = sleeper(&format!("\n[X-Fleet]\nMachineID={}\n", id(1)));
     let files = [
