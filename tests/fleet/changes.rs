@@ -216,3 +216,19 @@ fn a_drained_machine_gives_its_units_away() {
     cluster.ok("start hello@5.service");
     assert_eq!(cluster.active("hello@5.service"), id(1));
 }
+
+#[test]
+fn case_30_fleetd_ends_cleanly_while_the_store_is_lost() {
+    let unit = sleeper("");
+    let cluster = Cluster::start(1, &[("hello.service", unit.as_str())]);
+    cluster.ok("start hello.service");
+    cluster.wait_active(1);
+    cluster.bridge.cut("m0").expect("the cable is pulled");
+    std::thread::sleep(TTL);
+    cluster.sh(0, "systemctl stop fleetd");
+    assert_eq!(cluster.property(0, "fleetd.service", "Result"), "success");
+    assert_eq!(
+        cluster.property(0, "hello.service", "ActiveState"),
+        "active"
+    );
+}

@@ -228,3 +228,26 @@ fn a_real_etcd_is_a_store_as_well() {
     let after = cluster.wait_active(1);
     assert_ne!(after, before);
 }
+
+/// What systemd has of a unit, step by step.
+#[test]
+fn case_32_a_unit_goes_through_every_state() {
+    let unit = sleeper("");
+    let cluster = Cluster::start(1, &[("hello.service", unit.as_str())]);
+    let is = |load: &str, active: &str| {
+        cluster.until(&format!("{load} {active}"), || {
+            let found =
+                ["LoadState", "ActiveState"].map(|name| cluster.property(0, "hello.service", name));
+            (found == [load, active]).then_some(())
+        });
+    };
+    is("not-found", "inactive");
+    cluster.ok("load hello.service");
+    is("loaded", "inactive");
+    cluster.ok("start hello.service");
+    is("loaded", "active");
+    cluster.ok("stop hello.service");
+    is("loaded", "inactive");
+    cluster.ok("unload hello.service");
+    is("not-found", "inactive");
+}
