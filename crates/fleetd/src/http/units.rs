@@ -3,6 +3,8 @@
 //! Each change is one transaction on the record that it was decided from; if that changed meanwhile it
 //! is decided again.
 
+use std::path::Path;
+
 use fleet_api::{MoveRequest, Unit, UnitPage};
 use fleet_model::{MachineId, State};
 use fleet_store::{
@@ -291,8 +293,7 @@ fn new_contents(name: &UnitName, sent: &Unit) -> Result<Option<(String, Contents
 fn is_drop_in_name(name: &str) -> bool {
     let is_good = |c: char| c.is_ascii_alphanumeric() || "_.-@".contains(c);
     name.len() <= 255
-        && name.len() > ".conf".len()
-        && name.ends_with(".conf")
+        && Path::new(name).extension() == Some("conf".as_ref())
         && !name.starts_with('.')
         && name.chars().all(is_good)
 }

@@ -2,6 +2,8 @@
 //!
 //! In both an unknown key is an error with its line. It does not read the file.
 
+use std::path::Path;
+
 use toml::de::{DeTable, DeValue};
 
 use super::table::find;
@@ -14,7 +16,7 @@ pub(crate) const CONF_PATH: &str = "/etc/fleet/fleet.conf";
 
 /// Reads the text of the file at `path`: TOML if it is called so.
 pub(crate) fn parse(path: &str, text: &str) -> Result<Layer, UsageError> {
-    if path.ends_with(".toml") {
+    if Path::new(path).extension() == Some("toml".as_ref()) {
         parse_toml(path, text)
     } else {
         parse_conf(path, text)
