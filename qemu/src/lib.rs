@@ -48,6 +48,7 @@ pub mod ssh;
 mod strip;
 mod sync;
 mod terminal;
+pub mod write_log;
 
 pub use acceleration::{ACCELERATION_VARIABLE, Acceleration, Detection};
 pub use binary::{DEFAULT_BINARY, OLDEST_VERSION, QemuVersion};
@@ -62,3 +63,4 @@ pub use network::{Forward, Network};
 pub use pattern::Pattern;
 pub use running::Running;
 pub use terminal::TerminalEnd;
+pub use write_log::WriteLog;

@@ -30,6 +30,16 @@ fn commas_in_paths_are_doubled() {
 }
 
 #[test]
+fn writes_are_recorded_below_the_disk() {
+    let mut machine = Machine::new("test", Boot::LegacyBios);
+    machine.disks = vec![Disk::recorded("/a,b/disk", "/log")];
+    let drives = values(&build(&machine, &resources()), "-drive");
+    let end = "file.file.filename=/a,,b/disk,log.filename=/log";
+    assert!(drives[0].ends_with(end), "{drives:?}");
+    assert!(drives[0].contains("driver=blklogwrites"), "{drives:?}");
+}
+
+#[test]
 fn disks_get_interface_sector_size_and_order() {
     let mut machine = Machine::new("test", Boot::LegacyBios);
     machine.disks = vec![

@@ -49,6 +49,8 @@ enum Malice {
 struct Hostile {
     url: String,
     requests: Arc<AtomicUsize>,
+    /// Bytes of bodies.
+    sent: Arc<AtomicUsize>,
     malice: Arc<Mutex<Malice>>,
 }
 
@@ -58,18 +60,23 @@ impl Hostile {
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let folder = fixture.directory.path.clone();
         let (requests, malice) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(malice)));
-        let (count, how) = (Arc::clone(&requests), Arc::clone(&malice));
+        let sent = Arc::new(AtomicUsize::new(0));
+        let (count, how, bytes) = (Arc::clone(&requests), Arc::clone(&malice), Arc::clone(&sent));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 count.fetch_add(1, Ordering::Relaxed);
                 let (folder, malice) = (folder.clone(), *how.lock().expect("unpoisoned"));
+                let sent = Arc::clone(&bytes);
                 // The client may go away at any time.
-                std::thread::spawn(move || answer(&folder, &stream, malice).unwrap_or_default());
+                std::thread::spawn(move || {
+                    answer(&folder, &stream, malice, &sent).unwrap_or_default();
+                });
             }
         });
         Self {
             url,
             requests,
+            sent,
             malice,
         }
     }
@@ -84,7 +91,12 @@ impl Hostile {
 }
 
 /// One request a connection.
-fn answer(folder: &Path, mut stream: &TcpStream, malice: Malice) -> std::io::Result<()> {
+fn answer(
+    folder: &Path,
+    mut stream: &TcpStream,
+    malice: Malice,
+    sent: &AtomicUsize,
+) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream).lines();
     let request = lines.next().unwrap_or(Ok(String::new()))?;
     let mut range = None;
@@ -136,6 +148,11 @@ fn answer(folder: &Path, mut stream: &TcpStream, malice: Malice) -> std::io::Res
         let middle = body.len() / 2;
         body[middle] ^= 1;
     }
+    let length = match malice {
+        Malice::CutAfter(count) => count.min(body.len()),
+        _ => body.len(),
+    };
+    sent.fetch_add(length, Ordering::Relaxed);
     send(stream, &body, malice)
 }
 
@@ -187,6 +204,35 @@ fn what_is_cut_off_goes_on_where_it_was() {
     let server = Hostile::new(&fixture, Malice::CutAfter(30_000));
     let slot = fetch_release(&fixture, &server.source()).expect("fetched");
     assert!(slot == expected_root(&fixture));
+}
+
+/// Besides what is needed anyway, a connection that ends early costs a frame at most.
+#[test]
+fn of_what_is_cut_off_at_most_a_frame_is_fetched_twice() {
+    let fixture = two_releases();
+    let loaded = fixture.load().expect("accepted");
+    let manifest = loaded.manifest("vm-1.1.json").expect("a manifest");
+    let fetch_from = |malice| {
+        let server = Hostile::new(&fixture, malice);
+        let slot = fetch_release(&fixture, &server.source()).expect("fetched");
+        assert!(slot == expected_root(&fixture));
+        let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed) as u64;
+        (count(&server.requests), count(&server.sent))
+    };
+    let index = fetch_index(&Hostile::new(&fixture, Malice::Honest).source(), &manifest);
+    let frames = index.expect("an index");
+    let lengths = frames.frames().iter().map(|f| u64::from(f.compressed_length));
+    let frame = lengths.max().expect("frames");
+    let (requests, needed) = fetch_from(Malice::Honest);
+    for limit in [20_000, 30_000, 47_113] {
+        let (with_cuts, sent) = fetch_from(Malice::CutAfter(limit));
+        let cuts = with_cuts.saturating_sub(requests);
+        assert!(cuts >= 3, "{cuts} cuts at {limit} bytes are too few");
+        assert!(
+            sent <= needed + cuts * frame,
+            "{sent} bytes for {needed}, in {cuts} cuts at {limit} bytes"
+        );
+    }
 }
 
 #[test]
