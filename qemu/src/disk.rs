@@ -102,6 +102,6 @@ pub enum DiskMode {
     /// They are thrown away with the machine; several machines may share the image.
     Snapshot,
     /// They change the image, and this file records them and the flushes between them, for
-    /// [`crate::WriteLog`]. Discards do nothing. The image must be raw.
+    /// [`crate::write_log`]. Discards do nothing. The image must be raw.
     Recorded(PathBuf),
 }

@@ -63,4 +63,3 @@ pub use network::{Forward, Network};
 pub use pattern::Pattern;
 pub use running::Running;
 pub use terminal::TerminalEnd;
-pub use write_log::WriteLog;

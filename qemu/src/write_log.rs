@@ -102,7 +102,11 @@ impl<R: Read + Seek> WriteLog<R> {
         let offset = sector.checked_mul(self.sector_bytes).ok_or_else(too_far)?;
         let length = sectors.checked_mul(self.sector_bytes).ok_or_else(too_far)?;
         if flags & MARK != 0 {
-            self.skip(mark_bytes.div_ceil(self.sector_bytes).saturating_mul(self.sector_bytes))?;
+            self.skip(
+                mark_bytes
+                    .div_ceil(self.sector_bytes)
+                    .saturating_mul(self.sector_bytes),
+            )?;
             return Ok(Vec::new());
         }
         let mut requests = Vec::new();

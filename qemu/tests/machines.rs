@@ -4,6 +4,7 @@
 //! once more: see `helper`. No Linux is booted here.
 
 use keelson_qemu::boot_sector::BootSector;
+use keelson_qemu::write_log::{Request, WriteLog};
 use keelson_qemu::{
     Boot, Disk, DiskInterface, DiskMode, LogPolicy, Machine, Network, PanicDevice, QemuError,
     RebootPolicy, Running, SectorSize, TerminalEnd, WaitCause, Watchdog, interrupt,
@@ -225,7 +226,7 @@ fn writes_are_recorded_and_change_the_image() {
     let mut machine = fixture.machine();
     machine.disks = vec![Disk::recorded(fixture.disk(), &log)];
     let mut running = machine.start(&fixture.run()).unwrap();
-    running.console().wait_for("up", TIMEOUT).unwrap();
+    running.console().wait_for("up", SOON).unwrap();
     running.quit().unwrap();
     let entries: Vec<_> = WriteLog::open(&log).unwrap().map(Result::unwrap).collect();
     fs::remove_file(log).unwrap();

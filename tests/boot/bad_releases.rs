@@ -74,7 +74,10 @@ fn install(ssh: &Ssh, version: &str) {
     let text = update(ssh, "");
     assert!(text.contains(&format!("{version} is installed")), "{text}");
     let names = entries(ssh);
-    assert!(names.contains(&format!("keelson_{version}+3.efi")), "{names}");
+    assert!(
+        names.contains(&format!("keelson_{version}+3.efi")),
+        "{names}"
+    );
 }
 
 /// Three boots of what was installed fail, the fourth is what ran before.
@@ -87,9 +90,15 @@ fn falls_back(bench: &Bench, running: &Running, ssh: &Ssh, old: &Manifest, bad: 
     let names = entries(&ssh);
     assert!(names.contains(&format!("keelson_{bad}+0-3.efi")), "{names}");
     let text = update(&ssh, "");
-    assert!(text.contains(bad) && text.contains("did not come up healthy"), "{text}");
+    assert!(
+        text.contains(bad) && text.contains("did not come up healthy"),
+        "{text}"
+    );
     let why = output(&ssh, "osctl why");
-    assert!(why.contains(bad) && why.contains("osctl update --retry"), "{why}");
+    assert!(
+        why.contains(bad) && why.contains("osctl update --retry"),
+        "{why}"
+    );
     let history = output(&ssh, "osctl history");
     assert!(history.contains(&format!("{bad} is bad")), "{history}");
     ssh
@@ -98,7 +107,10 @@ fn falls_back(bench: &Bench, running: &Running, ssh: &Ssh, old: &Manifest, bad: 
 fn a_full_esp_is_refused(ssh: &Ssh) {
     let before = entries(ssh);
     // FAT has no holes, so this writes it full; the shell's error is what was wanted.
-    output(ssh, "head -c 1100M /dev/zero > /efi/filler 2>/dev/null || true");
+    output(
+        ssh,
+        "head -c 1100M /dev/zero > /efi/filler 2>/dev/null || true",
+    );
     let refused = try_update(ssh, "");
     assert!(!refused.status.success(), "{}", refused.stdout);
     assert!(refused.stderr.contains("the ESP has"), "{}", refused.stderr);
@@ -117,7 +129,10 @@ fn a_full_state_disk_changes_nothing(ssh: &Ssh) {
     assert!(!refused.status.success(), "{}", refused.stdout);
     let complaint = refused.stderr;
     assert!(complaint.contains("the state partition has"), "{complaint}");
-    output(ssh, "head -c 2M /dev/zero > /state/fill/rest 2>/dev/null || true; sync");
+    output(
+        ssh,
+        "head -c 2M /dev/zero > /state/fill/rest 2>/dev/null || true; sync",
+    );
     let failed = try_update(ssh, "");
     assert!(!failed.status.success(), "{}", failed.stdout);
     assert!(failed.stderr.contains("No space left"), "{}", failed.stderr);
@@ -141,7 +156,10 @@ fn killed_and_cut_off_it_is_installed(ssh: &Ssh, line: &BrokenLine) {
         assert!(!names.contains(UNHEALTHY), "{before} became {names}");
     }
     let text = update(ssh, &format!("--from {source}"));
-    assert!(text.contains(&format!("{UNHEALTHY} is installed")), "{text}");
+    assert!(
+        text.contains(&format!("{UNHEALTHY} is installed")),
+        "{text}"
+    );
     let (breaks, bytes) = (line.breaks(), line.bytes());
     assert!(breaks >= 3, "the line broke {breaks} times");
     // A frame for each connection that broke, one for each kill, the rest that is fetched each time, and what

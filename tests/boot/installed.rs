@@ -152,7 +152,10 @@ impl InstalledDisk {
             SectorSize::Bytes512,
             self.length_bytes,
         );
-        assert!(is_valid.expect("the disk can be read"), "a table is missing");
+        assert!(
+            is_valid.expect("the disk can be read"),
+            "a table is missing"
+        );
     }
 
     /// Loses all of a partition.
@@ -166,7 +169,9 @@ impl InstalledDisk {
     /// Damages a block in every so many of a slot.
     pub(crate) fn damage(&self, name: &str, every_blocks: u64) {
         let place = self.partition(name);
-        for block in (0..place.length_bytes / 4096).step_by(usize::try_from(every_blocks).expect("few")) {
+        for block in
+            (0..place.length_bytes / 4096).step_by(usize::try_from(every_blocks).expect("few"))
+        {
             self.overwrite(place.start_bytes + block * 4096, 4096);
         }
     }

@@ -175,7 +175,10 @@ impl Sweep {
     /// Checks that the old version can be booted, and the new one either can or is not there. Says which.
     fn look(&mut self, when: &str) -> bool {
         let disk = InstalledDisk::open(&self.disk);
-        let (root, tree) = (&disk.partition("root-a").guid, &disk.partition("root-a-verity").guid);
+        let (root, tree) = (
+            &disk.partition("root-a").guid,
+            &disk.partition("root-a-verity").guid,
+        );
         let hash = &self.old.root_hash;
         assert_eq!(*root, hash.data_partition_guid(), "{when}");
         assert_eq!(*tree, hash.hash_partition_guid(), "{when}");
@@ -260,7 +263,10 @@ fn converges(bench: &Bench, boundary: usize, old: &Manifest) {
         ssh = reboot(bench, &running, &ssh, BOOT_TIMEOUT + Duration::from_mins(1));
     }
     let status = status(&ssh);
-    assert_eq!(status["release"]["version"], NEXT, "flush {boundary}: {status:#}");
+    assert_eq!(
+        status["release"]["version"], NEXT,
+        "flush {boundary}: {status:#}"
+    );
     let failed = output(&ssh, "systemctl list-units --failed --no-legend --plain");
     assert_eq!(failed, "", "flush {boundary}");
     let text = update(&ssh, "--check");

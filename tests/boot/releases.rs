@@ -44,7 +44,14 @@ impl Releases {
         let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
         let (image, lock) = (text(image), text(&lock));
         let fixed = [
-            "release", "www", "--keys", "keys", "--channel", "edge", "--level", "3",
+            "release",
+            "www",
+            "--keys",
+            "keys",
+            "--channel",
+            "edge",
+            "--level",
+            "3",
         ];
         let given = ["--image", &image, "--lock", &lock, "--deltas", &deltas];
         self.keelson(&[&fixed[..], &given[..]].concat());

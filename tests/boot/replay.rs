@@ -9,8 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use fastrand::Rng;
-use keelson_qemu::WriteLog;
-use keelson_qemu::write_log::Request;
+use keelson_qemu::write_log::{Request, WriteLog};
 
 const SECTOR_BYTES: usize = 512;
 
@@ -43,9 +42,11 @@ impl Epoch {
         for (offset, sector) in sectors {
             if random.bool() {
                 let mut old = vec![0; sector.len()];
-                disk.read_exact_at(&mut old, offset).expect("the disk can be read");
+                disk.read_exact_at(&mut old, offset)
+                    .expect("the disk can be read");
                 replaced.push((offset, old));
-                disk.write_all_at(sector, offset).expect("the disk can be written");
+                disk.write_all_at(sector, offset)
+                    .expect("the disk can be written");
             }
         }
         replaced
@@ -60,7 +61,8 @@ pub(crate) fn undo(disk: &File, mut replaced: Vec<Piece>) {
 
 fn write(disk: &File, pieces: &[Piece]) {
     for (offset, data) in pieces {
-        disk.write_all_at(data, *offset).expect("the disk can be written");
+        disk.write_all_at(data, *offset)
+            .expect("the disk can be written");
     }
 }
 
@@ -134,7 +136,10 @@ fn recorded_writes_come_flush_by_flush() {
     std::fs::write(&path, log).expect("written");
     let piece = |sector: u64, byte| (sector * 512, vec![byte; 512]);
     let found: Vec<_> = epochs(&path).collect();
-    let expected = [Epoch(vec![piece(4, 7), piece(9, 8)]), Epoch(vec![piece(4, 9)])];
+    let expected = [
+        Epoch(vec![piece(4, 7), piece(9, 8)]),
+        Epoch(vec![piece(4, 9)]),
+    ];
     assert_eq!(found, expected);
     assert!(found[0].touches(5 * 512 - 1, 5 * 512) && !found[0].touches(5 * 512, 9 * 512));
 }
@@ -153,9 +158,15 @@ fn a_torn_epoch_is_some_of_it_and_can_be_taken_back() {
     let replaced = epoch.apply_torn(&disk, &mut Rng::with_seed(1));
     let torn = contents();
     let sectors: Vec<u8> = torn.chunks(SECTOR_BYTES).map(|sector| sector[0]).collect();
-    assert!((0..3).all(|byte| sectors[..40].contains(&byte)), "{sectors:?}");
+    assert!(
+        (0..3).all(|byte| sectors[..40].contains(&byte)),
+        "{sectors:?}"
+    );
     undo(&disk, replaced);
     assert!(contents() == before);
     epoch.apply(&disk);
-    assert_eq!((contents()[0], contents()[10 * 512], contents()[40 * 512]), (1, 2, 0));
+    assert_eq!(
+        (contents()[0], contents()[10 * 512], contents()[40 * 512]),
+        (1, 2, 0)
+    );
 }

@@ -5,9 +5,7 @@ use std::sync::Mutex;
 use keelson_qemu::Running;
 use keelson_qemu::ssh::Ssh;
 
-use crate::releases::{
-    NEXT, Releases, entries, reboot, status, trust, try_update, update, url,
-};
+use crate::releases::{NEXT, Releases, entries, reboot, status, trust, try_update, update, url};
 use crate::support::{
     BOOT_TIMEOUT, Bench, assert_clean, build, image, output, power_off, wait_healthy,
 };

@@ -29,8 +29,14 @@ impl Variant {
         let old = &image.version;
         let mut uki = fs::read(&image.uki).expect("the kernel image");
         for (from, to) in [
-            (format!("IMAGE_VERSION=\"{old}\""), format!("IMAGE_VERSION=\"{version}\"")),
-            (format!("keelson.version={old}"), format!("keelson.version={version}")),
+            (
+                format!("IMAGE_VERSION=\"{old}\""),
+                format!("IMAGE_VERSION=\"{version}\""),
+            ),
+            (
+                format!("keelson.version={old}"),
+                format!("keelson.version={version}"),
+            ),
         ] {
             replace(&mut uki, &from, &to);
         }

@@ -85,7 +85,11 @@ fn what_is_no_log_is_refused() {
         log.numbers([0, 0, flags, 0]);
         assert!(log.requests().is_err(), "{flags:#x}");
     }
-    for entry in [[u64::MAX, 1, 0, 0], [0, 1 << 40, 0, 0], [0, 0, MARK, u64::MAX]] {
+    for entry in [
+        [u64::MAX, 1, 0, 0],
+        [0, 1 << 40, 0, 0],
+        [0, 0, MARK, u64::MAX],
+    ] {
         let mut log = Log::new(1);
         log.numbers(entry);
         assert!(log.requests().is_err(), "{entry:?}");
