@@ -173,6 +173,12 @@ fn disk_device(device: &str, index: usize, disk: &Disk) -> String {
     if disk.interface == DiskInterface::VirtioScsi {
         properties.push(format!("bus=scsi{index}.0"));
     }
+    let is_recorded = matches!(disk.mode, DiskMode::Recorded(_));
+    if is_recorded && disk.interface == DiskInterface::VirtioBlock {
+        // Merged requests have as many pieces as the host's system call takes (1024), and the driver that
+        // records them adds one: such a write fails.
+        properties.push("request-merging=off".to_owned());
+    }
     properties.push(match &disk.serial {
         Some(serial) => format!("serial={serial}"),
         None => format!("serial=disk{index}"),
