@@ -1,3 +1,5 @@
+//! Tests of the reader; that QEMU writes such logs is tested by starting machines.
+
 use super::*;
 use std::io::Cursor;
 
