@@ -79,18 +79,16 @@ impl InstalledDisk {
         names
     }
 
-    /// Files that the boot loader reads, by name.
-    pub(crate) fn boot_images(&self) -> Vec<(String, Vec<u8>)> {
-        let mut images = Vec::new();
+    /// Files in the boot loader's folder, by name.
+    pub(crate) fn boot_files(&self) -> Vec<(String, Vec<u8>)> {
+        let mut files = Vec::new();
         self.change_esp(|esp| {
             for name in esp.list("EFI/Linux").expect("the folder exists") {
-                if name.to_ascii_lowercase().ends_with(".efi") {
-                    let path = format!("EFI/Linux/{name}");
-                    images.push((name, esp.read_file(&path).expect("it can be read")));
-                }
+                let contents = esp.read_file(&format!("EFI/Linux/{name}"));
+                files.push((name, contents.unwrap_or_default()));
             }
         });
-        images
+        files
     }
 
     /// Gives a version's entry its tries back, whatever its counter says.
