@@ -4,7 +4,8 @@
 //! a machine takes and why ([`decision`]), what it fetches ([`method`], [`block_plan`], [`residue`]), which
 //! steps an update has ([`progress`]) and when it may reboot ([`reboot`]). The builder writes these
 //! documents, the machine reads them; signatures are TUF's and stand around them. What a machine is told
-//! ([`settings`]) and remembers ([`record`]), and why it is or isn't updating ([`why`]).
+//! ([`settings`]) and remembers ([`record`], [`totals`]), why it is or isn't updating ([`why`]), what it tells
+//! the cluster ([`outcome`]), when that halts a rollout ([`halt`]), and what it tells a monitor ([`metrics`]).
 //!
 //! Nothing here reads files or clocks, or draws random numbers.
 
@@ -13,8 +14,11 @@ pub mod changelog;
 pub mod channel;
 pub mod decision;
 pub mod digest;
+pub mod halt;
 pub mod manifest;
 pub mod method;
+pub mod metrics;
+pub mod outcome;
 pub mod progress;
 pub mod reboot;
 pub mod record;
@@ -22,5 +26,6 @@ pub mod residue;
 pub mod retry;
 pub mod rollout;
 pub mod settings;
+pub mod totals;
 pub mod version;
 pub mod why;

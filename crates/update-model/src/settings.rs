@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::halt::Halt;
 use crate::manifest::is_name;
 use crate::reboot::Strategy;
 use crate::version::Version;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub bandwidth_limit: u64,
     /// A proxy's URL; without one `http_proxy`, `https_proxy` and `no_proxy` of the environment hold.
     pub proxy: Option<String>,
+    /// When a release that was bad on other machines is not taken.
+    pub halt: Halt,
 }
 
 impl Default for Settings {
@@ -36,6 +39,7 @@ impl Default for Settings {
             reboot: Strategy::Manual,
             bandwidth_limit: 0,
             proxy: None,
+            halt: Halt::default(),
         }
     }
 }
@@ -63,6 +67,10 @@ impl Settings {
         }
         if let Err(problem) = check_sources(&self.sources) {
             return invalid("sources", problem);
+        }
+        if self.halt.bad_percent > 100 {
+            let problem = format!("{} is more than 100", self.halt.bad_percent);
+            return invalid("halt.bad-percent", problem);
         }
         Ok(())
     }
@@ -128,6 +136,14 @@ mod tests {
             ..Settings::default()
         };
         assert_eq!(wrong(with_root), "root-of-trust");
+        let with_halt = Settings {
+            halt: Halt {
+                bad_percent: 101,
+                ..Halt::default()
+            },
+            ..Settings::default()
+        };
+        assert_eq!(wrong(with_halt), "halt.bad-percent");
         assert_eq!(wrong(sources(&["ftp://a"])), "sources");
         assert_eq!(wrong(sources(&["http://a", "/mnt"])), "sources");
     }

@@ -7,13 +7,16 @@ use jiff::tz::TimeZone;
 
 use crate::progress::State;
 use crate::reboot::{Lock, Verdict, decide};
-use crate::record::{Attempts, LastCheck, Record};
+use crate::record::{Attempts, Hold, LastCheck, Record};
 use crate::settings::Settings;
 
 /// The sentence.
 pub fn why(record: &Record, settings: &Settings, time_zone: &TimeZone, now: Timestamp) -> String {
     if let State::Staged(release) | State::Rebooting(release) = &record.state {
         let version = &release.version;
+        if let Hold::Halted { reason, .. } | Hold::StoreUnreachable { reason, .. } = &record.hold {
+            return held_back(&version.to_string(), &record.hold, reason);
+        }
         let verdict = decide(&settings.reboot, &Lock::Unneeded, time_zone, now);
         return staged(&version.to_string(), &verdict);
     }
@@ -49,6 +52,17 @@ pub fn why(record: &Record, settings: &Settings, time_zone: &TimeZone, now: Time
         }
         LastCheck::Decided(at, verdict) => format!("{verdict} (looked at {at})"),
     }
+}
+
+fn held_back(version: &str, hold: &Hold, reason: &str) -> String {
+    let why = match hold {
+        Hold::Halted { .. } => "is halted",
+        _ => "waits until it is known how other machines fared with it",
+    };
+    format!(
+        "{version} is installed but {why} ({reason}): it is not booted by itself, `systemctl reboot` \
+         does it all the same"
+    )
 }
 
 fn staged(version: &str, verdict: &Verdict) -> String {
@@ -142,5 +156,11 @@ mod tests {
         assert!(text.contains("none ever opens"), "{text}");
         let text = say(&record, &with(Strategy::Immediate));
         assert!(text.contains("next check"), "{text}");
+        record.hold = Hold::Halted {
+            version: "2".parse().unwrap(),
+            reason: "2 of 3 machines were bad with it".to_owned(),
+        };
+        let text = say(&record, &with(Strategy::Immediate));
+        assert!(text.contains("is halted (2 of 3 machines"), "{text}");
     }
 }
