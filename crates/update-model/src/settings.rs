@@ -9,6 +9,8 @@ use crate::manifest::is_name;
 use crate::reboot::Strategy;
 use crate::version::Version;
 
+pub mod store;
+
 /// The file's keys; each has a default.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
@@ -25,6 +27,8 @@ pub struct Settings {
     pub bandwidth_limit: u64,
     /// A proxy's URL; without one `http_proxy`, `https_proxy` and `no_proxy` of the environment hold.
     pub proxy: Option<String>,
+    /// The cluster's key-value store; without it this machine is on its own.
+    pub store: Option<store::Store>,
 }
 
 impl Default for Settings {
@@ -36,6 +40,7 @@ impl Default for Settings {
             reboot: Strategy::Manual,
             bandwidth_limit: 0,
             proxy: None,
+            store: None,
         }
     }
 }
@@ -64,7 +69,7 @@ impl Settings {
         if let Err(problem) = check_sources(&self.sources) {
             return invalid("sources", problem);
         }
-        Ok(())
+        self.store.as_ref().map_or(Ok(()), store::Store::check)
     }
 }
 
