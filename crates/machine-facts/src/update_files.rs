@@ -120,7 +120,9 @@ mod tests {
         let (_folder, root) = machine();
         let text = "sources = [\"https://a/b\"]\nchannel = \"beta\"\n\
                     reboot = { windows = [{ days = [\"saturday\"], start = \"02:00\", minutes = 120 }] }\n\
-                    bandwidth-limit = 1000000\n";
+                    bandwidth-limit = 1000000\n\
+                    [store]\nendpoints = [\"https://10.0.0.1:2379\"]\n\
+                    client-certificate = { cert-file = \"/etc/a.pem\", key-file = \"/etc/b.pem\" }\n";
         root.replace(SETTINGS, text).unwrap();
         let settings = read_settings(&root).unwrap();
         assert_eq!(settings.channel, "beta");
@@ -130,6 +132,11 @@ mod tests {
             ("colour = 1\n", "unknown field"),
             ("channel = \"B\"\n", "channel: "),
             ("sources = [\"a\"]\n", "sources: "),
+            ("[store]\nendpoints = []\n", "store.endpoints: "),
+            (
+                "[store]\nendpoints = [\"http://a\"]\ncolour = 1\n",
+                "unknown field",
+            ),
         ] {
             root.replace(SETTINGS, text).unwrap();
             let reason = read_settings(&root).unwrap_err().reason();

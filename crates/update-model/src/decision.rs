@@ -175,6 +175,17 @@ impl Decision {
 
 /// What this machine does now, with this channel.
 pub fn decide(machine: &Machine, channel: &Channel, now: Timestamp) -> Decision {
+    match decide_anew(machine, channel, now) {
+        // Something newer is there, but not for this machine now.
+        Decision::Take(take) if machine.staged.as_ref() == Some(&take.version) => {
+            Decision::Stay(Stay::Staged(take.version))
+        }
+        decision => decision,
+    }
+}
+
+/// The same, but what is staged may be taken once more.
+fn decide_anew(machine: &Machine, channel: &Channel, now: Timestamp) -> Decision {
     if let Some(staged) = newer_staged(machine, channel) {
         return Decision::Stay(match machine.cluster.refusal(&staged) {
             Some(refusal) => Stay::Refused(staged, refusal),

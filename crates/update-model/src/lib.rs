@@ -20,6 +20,7 @@ pub mod method;
 pub mod metrics;
 pub mod outcome;
 pub mod progress;
+pub mod progress_line;
 pub mod reboot;
 pub mod record;
 pub mod residue;

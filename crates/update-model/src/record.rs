@@ -98,6 +98,19 @@ pub enum Hold {
 }
 
 impl Hold {
+    /// Why this version is held back, as the rest of a sentence; `None` if it is not.
+    pub fn of_version(&self, wanted: &Version) -> Option<String> {
+        match self {
+            Self::Halted { version, reason } if version == wanted => {
+                Some(format!("is halted ({reason})"))
+            }
+            Self::StoreUnreachable { version, reason } if version == wanted => Some(format!(
+                "waits until it is known how other machines fared with it ({reason})"
+            )),
+            _ => None,
+        }
+    }
+
     /// What a decision says of it.
     pub fn of(decision: &Decision) -> Self {
         match decision {

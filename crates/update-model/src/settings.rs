@@ -10,6 +10,8 @@ use crate::manifest::is_name;
 use crate::reboot::Strategy;
 use crate::version::Version;
 
+pub mod store;
+
 /// The file's keys; each has a default.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
@@ -26,6 +28,8 @@ pub struct Settings {
     pub bandwidth_limit: u64,
     /// A proxy's URL; without one `http_proxy`, `https_proxy` and `no_proxy` of the environment hold.
     pub proxy: Option<String>,
+    /// The cluster's key-value store; without it this machine is on its own.
+    pub store: Option<store::Store>,
     /// When a release that was bad on other machines is not taken.
     pub halt: Halt,
 }
@@ -39,6 +43,7 @@ impl Default for Settings {
             reboot: Strategy::Manual,
             bandwidth_limit: 0,
             proxy: None,
+            store: None,
             halt: Halt::default(),
         }
     }
@@ -72,7 +77,7 @@ impl Settings {
             let problem = format!("{} is more than 100", self.halt.bad_percent);
             return invalid("halt.bad-percent", problem);
         }
-        Ok(())
+        self.store.as_ref().map_or(Ok(()), store::Store::check)
     }
 }
 

@@ -7,15 +7,18 @@ use jiff::tz::TimeZone;
 
 use crate::progress::State;
 use crate::reboot::{Lock, Verdict, decide};
-use crate::record::{Attempts, Hold, LastCheck, Record};
+use crate::record::{Attempts, LastCheck, Record};
 use crate::settings::Settings;
 
 /// The sentence.
 pub fn why(record: &Record, settings: &Settings, time_zone: &TimeZone, now: Timestamp) -> String {
     if let State::Staged(release) | State::Rebooting(release) = &record.state {
         let version = &release.version;
-        if let Hold::Halted { reason, .. } | Hold::StoreUnreachable { reason, .. } = &record.hold {
-            return held_back(&version.to_string(), &record.hold, reason);
+        if let Some(reason) = record.hold.of_version(version) {
+            return format!(
+                "{version} is installed but {reason}: it is not booted by itself, \
+                 `systemctl reboot` does it all the same"
+            );
         }
         let verdict = decide(&settings.reboot, &Lock::Unneeded, time_zone, now);
         return staged(&version.to_string(), &verdict);
@@ -54,17 +57,6 @@ pub fn why(record: &Record, settings: &Settings, time_zone: &TimeZone, now: Time
     }
 }
 
-fn held_back(version: &str, hold: &Hold, reason: &str) -> String {
-    let why = match hold {
-        Hold::Halted { .. } => "is halted",
-        _ => "waits until it is known how other machines fared with it",
-    };
-    format!(
-        "{version} is installed but {why} ({reason}): it is not booted by itself, `systemctl reboot` \
-         does it all the same"
-    )
-}
-
 fn staged(version: &str, verdict: &Verdict) -> String {
     let installed = format!("{version} is installed and");
     match verdict {
@@ -91,6 +83,7 @@ mod tests {
     use super::*;
     use crate::progress::{Failed, Release};
     use crate::reboot::{Strategy, Window};
+    use crate::record::Hold;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()

@@ -13,5 +13,6 @@ pub mod rollback;
 pub mod run;
 pub mod service;
 pub mod source;
+pub mod store;
 pub mod transfer;
 pub mod watcher;

@@ -201,6 +201,9 @@ fn what_is_staged_and_halted_is_not_booted() {
     };
     channel.releases.push(offer("3"));
     assert_eq!(outcome(&machine, &channel), Ok("3".to_owned()));
+    machine.cluster = halted(&["3"]);
+    let text = outcome(&machine, &channel).unwrap_err();
+    assert!(text.contains("2 is installed and waits for a reboot"), "{text}");
 }
 
 #[test]
