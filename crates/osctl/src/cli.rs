@@ -74,7 +74,7 @@ pub(crate) struct UpdateArguments {
     /// Take releases from here: a URL, or a folder [default: sources of update.toml]
     #[arg(long, value_name = "URL|DIR")]
     pub(crate) from: Option<String>,
-    /// Take a version that did not come up healthy on this machine, too
+    /// Take a version that did not come up healthy on this machine, or is halted in its cluster, too
     #[arg(long)]
     pub(crate) retry: bool,
     /// Reboot once it is installed
@@ -142,7 +142,9 @@ JSON (a part that cannot be found out is null, and stands in errors):
   state           path, device, size_bytes, free_bytes
   health          state (not_checked, checking, soaking, healthy, unhealthy), reasons, notes,
                   healthy_after_seconds (since the kernel's start), healthy_for_seconds
-  update          state (idle, staged, good, bad, ...), version, why, channel, pinned
+  update          state (idle, checking, preflight, fetching, writing, staged, rebooting,
+                  awaiting-health, good, bad, failed), version, held_back (halted,
+                  store-unreachable), failing_attempts, why, channel, pinned
   errors          list of part, reason";
 
 const UPDATE_HELP: &str = "\
@@ -158,6 +160,11 @@ Configuration, /etc/keelson/update.toml:
   # reboot = { windows = [{ days = [\"saturday\"], start = \"02:00\", minutes = 120 }] }
   bandwidth-limit = 0            # bytes per second; 0 is none
   # proxy = \"http://proxy:3128\"
+Across a cluster, whose machines tell each other in its store ([store]) how updates ended:
+  halt = { bad-percent = 10, bad-machines = 2, store-unreachable = \"wait\" }
+A release is halted once 10 % of the machines that reported it were bad with it, and those are at least two,
+or one where one is 10 % of all; with 0 percent never. Without the store's answer nothing is taken, unless
+store-unreachable is \"proceed\".
 
 Exit code: 0 also if there was nothing to do, 1 if it failed.";
 

@@ -2,6 +2,7 @@
 //!
 //! One process at a time has it. Does not decide which changes there are.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 
 use anyhow::{Context as _, bail};
@@ -11,10 +12,14 @@ use machine_facts::health_report::HealthReport;
 use machine_facts::system_root::SystemRoot;
 use machine_facts::update_files;
 use rustix::fs::{FlockOperation, flock};
+use update_model::decision::Decision;
+use update_model::outcome::Report;
 use update_model::progress::{State, WrongTransition};
-use update_model::record::{Happened, LastCheck, Record};
+use update_model::record::{Happened, Record};
+use update_model::version::Version;
 
 use crate::login_note;
+use crate::metrics;
 
 /// There once the record knows of this boot: `/run` begins empty.
 const BOOT_SEEN: &str = "/run/keelson/update-boot-seen";
@@ -99,14 +104,22 @@ impl Keeper {
     }
 
     /// What a look at the releases came to.
-    pub fn decided(&mut self, verdict: &str) -> anyhow::Result<()> {
-        self.record.last_check = LastCheck::Decided(whole_seconds(), verdict.to_owned());
+    pub fn decided(&mut self, decision: &Decision) -> anyhow::Result<()> {
+        self.record.decided(decision, whole_seconds());
+        self.save()
+    }
+
+    /// The cluster was told these.
+    pub fn reported(&mut self, reports: &BTreeMap<Version, Report>) -> anyhow::Result<()> {
+        for (version, report) in reports {
+            self.record.reported(version, report);
+        }
         self.save()
     }
 
     /// The run did what it should.
     pub fn succeeded(&mut self, what: Option<Happened>) -> anyhow::Result<()> {
-        self.record.attempt_succeeded();
+        self.record.attempt_succeeded(whole_seconds());
         if let Some(what) = what {
             self.record.note(what, whole_seconds());
         }
@@ -115,6 +128,7 @@ impl Keeper {
 
     fn save(&self) -> anyhow::Result<()> {
         login_note::show(&self.root, &self.record);
+        metrics::show(&self.root, &self.record);
         update_files::write_record(&self.root, &self.record)
             .with_context(|| format!("cannot write the record in {}", update_files::FOLDER))
     }

@@ -5,8 +5,8 @@
 use std::fs;
 
 use machine_facts::system_root::SystemRoot;
-use update_model::progress::{Failed, State};
-use update_model::record::{Attempts, Record};
+use update_model::progress::{Bad, State};
+use update_model::record::{Attempts, Hold, Record};
 
 const PATH: &str = "/run/motd.d/60-keelson-update";
 
@@ -28,21 +28,30 @@ fn line(record: &Record) -> Option<String> {
     if let Attempts::Failing { reason, .. } = &record.attempts {
         return Some(format!("Updates fail: {reason}. `osctl why` says more."));
     }
-    match &record.state {
-        State::Bad(Failed {
-            release: Some(release),
-            reason,
-        }) => Some(format!(
+    if let State::Bad(Bad {
+        release, reason, ..
+    }) = &record.state
+    {
+        return Some(format!(
             "Version {} was given up: {reason}. `osctl history` says more.",
             release.version
+        ));
+    }
+    match &record.hold {
+        Hold::None => None,
+        Hold::Halted { version, reason } => Some(format!(
+            "The rollout of version {version} is halted: {reason}. `osctl why` says more."
         )),
-        _ => None,
+        Hold::StoreUnreachable { version, reason } => Some(format!(
+            "Version {version} is not taken: {reason}. `osctl why` says more."
+        )),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use update_model::progress::Failed;
 
     #[test]
     fn the_line_is_there_as_long_as_attempts_fail() {
@@ -57,8 +66,16 @@ mod tests {
         show(&root, &record);
         let text = root.read_text(PATH).unwrap();
         assert!(text.contains("no network"), "{text}");
-        record.attempt_succeeded();
+        record.attempt_succeeded(jiff::Timestamp::UNIX_EPOCH);
         record.state = State::Idle;
+        record.hold = Hold::Halted {
+            version: "2".parse().unwrap(),
+            reason: "2 of 3 machines were bad with it".to_owned(),
+        };
+        show(&root, &record);
+        let text = root.read_text(PATH).unwrap();
+        assert!(text.contains("2 is halted: 2 of 3 machines"), "{text}");
+        record.hold = Hold::None;
         show(&root, &record);
         show(&root, &record);
         assert!(!root.exists(PATH));

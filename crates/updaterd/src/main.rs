@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use machine_facts::system_root::SystemRoot;
+use machine_facts::update_files;
+use updaterd::cluster;
 use updaterd::keeper::Keeper;
 use updaterd::run::{Goal, Order, OrderedBy, run};
 use updaterd::service::serve;
@@ -25,7 +27,7 @@ enum Command {
     Serve,
     /// Look for a release and install it, without the bus; never reboots
     Run(RunArguments),
-    /// Take down whether what was installed before this boot is healthy
+    /// Take down whether what was installed before this boot is healthy, and tell the cluster
     Outcome,
 }
 
@@ -37,7 +39,7 @@ struct RunArguments {
     /// URL or absolute folder of the release directory [default: sources of update.toml]
     #[arg(long, value_name = "URL")]
     from: Option<String>,
-    /// Take a version that was bad on this machine, too
+    /// Take a version that was bad on this machine or halted in its cluster, too
     #[arg(long)]
     retry: bool,
 }
@@ -85,7 +87,8 @@ fn run_once(root: &SystemRoot, arguments: RunArguments) -> anyhow::Result<()> {
 }
 
 fn outcome(root: &SystemRoot) -> anyhow::Result<()> {
-    let keeper = Keeper::take(root)?;
+    let mut keeper = Keeper::take(root)?;
     println!("the update is {}", keeper.record().state);
+    cluster::tell(root, &update_files::read_settings(root)?, &mut keeper);
     Ok(())
 }

@@ -17,13 +17,14 @@ use slot_install::slots::Candidate;
 use update_client::error::ClientError;
 use update_client::repository::{Expiry, Repository};
 use update_client::source::Source;
-use update_model::decision::{self, Decision, Take};
+use update_model::decision::{self, Cluster, Decision, Take};
 use update_model::manifest::Manifest;
 use update_model::progress::{Needs, Release, Room, State, Step};
 use update_model::record::{Attempts, Happened};
 use update_model::settings::{Choices, Settings};
 use update_model::version::Version;
 
+use crate::cluster;
 use crate::keeper::Keeper;
 use crate::machine::{Machine, MachineSlots};
 use crate::parts::{Downloads, Local, Parts, fetch};
@@ -61,7 +62,7 @@ pub struct Order {
     pub goal: Goal,
     /// From another source than the settings'.
     pub from: Option<String>,
-    /// Take a version that was bad here, too.
+    /// Take a version that was bad here or elsewhere, too.
     pub retry: bool,
     /// By whom.
     pub by: OrderedBy,
@@ -105,6 +106,7 @@ pub fn run(root: &SystemRoot, order: &Order, watcher: &dyn Watcher) -> anyhow::R
         keeper,
         watcher,
     };
+    cluster::tell(root, &run.settings, &mut run.keeper);
     if let Some(reason) = run.not_due() {
         return Ok(Outcome::NotDue(reason));
     }
@@ -149,7 +151,7 @@ impl Run<'_> {
         let repository = self.repository(&source)?;
         let decision = self.decide(&machine, &repository, staged.as_ref())?;
         let verdict = decision.to_string();
-        self.keeper.decided(&verdict)?;
+        self.keeper.decided(&decision)?;
         let take = match decision {
             Decision::Take(take) if self.order.goal != Goal::Check => take,
             decision => {
@@ -198,7 +200,7 @@ impl Run<'_> {
     ) -> anyhow::Result<Decision> {
         let channel = repository.channel(&machine.product, self.channel())?;
         let memory = &self.keeper.record().memory;
-        let known = decision::Machine {
+        let mut known = decision::Machine {
             id: machine.id.clone(),
             running: machine.running.version.clone(),
             staged: staged.map(|release| release.version.clone()),
@@ -209,8 +211,13 @@ impl Run<'_> {
             } else {
                 memory.bad.clone()
             },
-            halted: BTreeMap::new(),
+            cluster: Cluster::default(),
         };
+        let decision = decision::decide(&known, &channel, Timestamp::now());
+        if self.order.retry || !decision.concerns_cluster() {
+            return Ok(decision);
+        }
+        known.cluster = cluster::ask(self.root, &self.settings, machine);
         Ok(decision::decide(&known, &channel, Timestamp::now()))
     }
 

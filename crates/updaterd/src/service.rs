@@ -1,6 +1,7 @@
 //! The D-Bus service `org.keelson.Update1`, in a process that ends when nobody asks any more.
 //!
-//! Who may call is the bus's policy. Does the work in threads, so that progress can be asked for meanwhile.
+//! Who may call is the bus's policy. Does the work in threads, so that progress is told meanwhile: the
+//! properties `Progress` and `State` change a few times a second at the most, with the signal of all properties.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,12 +9,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use machine_facts::system_root::SystemRoot;
+use machine_facts::update_files;
+use update_model::record::Record;
 use zbus::fdo;
+use zbus::object_server::InterfaceRef;
 
 use crate::reboot;
 use crate::rollback::{Direction, roll};
 use crate::run::{Goal, Order, OrderedBy, Outcome, run};
-use crate::watcher::{SharedWatcher, Watcher as _};
+use crate::watcher::{Progress, SharedWatcher, Watcher as _};
 
 /// The name on the bus.
 pub const NAME: &str = "org.keelson.Update1";
@@ -23,6 +27,9 @@ pub const PATH: &str = "/org/keelson/Update1";
 const IDLE: Duration = Duration::from_secs(15);
 /// A call that was sent before the name was given up has arrived by then.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// Between two signals.
+const SIGNAL_PERIOD: Duration = Duration::from_millis(250);
 
 /// Calls that are worked on, and when the last one ended.
 #[derive(Debug)]
@@ -93,10 +100,20 @@ impl Manager {
     }
 
     /// What is being done, how much of it, and how much there is; nothing of all that between runs.
-    #[zbus(property(emits_changed_signal = "false"))]
+    #[zbus(property)]
     fn progress(&self) -> (String, u64, u64) {
         let progress = self.watcher.last();
         (progress.phase, progress.done, progress.total)
+    }
+
+    /// The name of the state that updates are in, and the version that it is about; an empty one if it is
+    /// about none. The names are those of `osctl status --json`.
+    #[zbus(property)]
+    fn state(&self) -> (String, String) {
+        let record: Record = update_files::read_record(&self.root).unwrap_or_default();
+        let version = record.state.release().map(|release| &release.version);
+        let version = version.map_or(String::new(), ToString::to_string);
+        (record.state.name().to_owned(), version)
     }
 }
 
@@ -108,6 +125,8 @@ impl Manager {
         let call = Call::begin(&self.activity);
         let done = tokio::task::spawn_blocking(work).await;
         drop(call);
+        // Nothing is done any more, and the state may be another.
+        self.watcher.phase("");
         match done {
             Ok(Ok(text)) => Ok(text),
             Ok(Err(error)) => Err(fdo::Error::Failed(format!("{error:#}"))),
@@ -140,9 +159,7 @@ fn order(goal: &str, from: String, retry: bool, scheduled: bool) -> fdo::Result<
 
 /// A run, and for the timer the reboot that follows from it.
 fn update(root: &SystemRoot, order: &Order, watcher: &SharedWatcher) -> anyhow::Result<String> {
-    let outcome = run(root, order, watcher);
-    watcher.phase("");
-    let outcome = outcome?;
+    let outcome = run(root, order, watcher)?;
     let text = outcome.sentence();
     let is_waiting = matches!(outcome, Outcome::Installed(_) | Outcome::Waiting(_));
     if order.by == OrderedBy::Hand || !is_waiting {
@@ -162,21 +179,11 @@ pub fn serve(root: &SystemRoot) -> anyhow::Result<()> {
 }
 
 async fn serve_until_idle(root: &SystemRoot) -> anyhow::Result<()> {
-    let activity = Arc::new(Activity {
-        running: AtomicUsize::new(0),
-        last: Mutex::new(Instant::now()),
-    });
-    let manager = Manager {
-        root: root.clone(),
-        watcher: Arc::default(),
-        activity: Arc::clone(&activity),
-    };
-    let connection = zbus::connection::Builder::system()
-        .serve_at(PATH, manager)
-        .name(NAME)
-        .build()
+    let builder = zbus::connection::Builder::system().name(NAME);
+    let service = Service::offer(root, builder)
         .await
         .with_context(|| format!("cannot offer {NAME} on the system bus"))?;
+    let (connection, activity) = (&service.connection, &service.activity);
     while !activity.is_idle_for(IDLE) {
         tokio::time::sleep(IDLE / 5).await;
     }
@@ -189,4 +196,65 @@ async fn serve_until_idle(root: &SystemRoot) -> anyhow::Result<()> {
         tokio::time::sleep(GRACE).await;
     }
     Ok(())
+}
+
+/// The object on a connection, as long as this is there.
+#[derive(Debug)]
+pub struct Service {
+    connection: zbus::Connection,
+    activity: Arc<Activity>,
+}
+
+impl Service {
+    /// Offers the object on a connection that is to be built.
+    ///
+    /// # Errors
+    /// If it cannot be built.
+    pub async fn offer(
+        root: &SystemRoot,
+        builder: zbus::connection::Builder<'_>,
+    ) -> zbus::Result<Self> {
+        let activity = Arc::new(Activity {
+            running: AtomicUsize::new(0),
+            last: Mutex::new(Instant::now()),
+        });
+        let manager = Manager {
+            root: root.clone(),
+            watcher: Arc::default(),
+            activity: Arc::clone(&activity),
+        };
+        let connection = builder.serve_at(PATH, manager).build().await?;
+        let interface = connection.object_server().interface(PATH).await?;
+        tokio::spawn(announce(interface));
+        Ok(Self {
+            connection,
+            activity,
+        })
+    }
+}
+
+/// Tells of what changes, as long as there is a service. That nobody listens is no reason to stop.
+async fn announce(interface: InterfaceRef<Manager>) {
+    let mut changes = interface.get().await.watcher.follow();
+    let mut told = (Progress::default(), interface.get().await.state());
+    while changes.changed().await.is_ok() {
+        let manager = interface.get().await;
+        let emitter = interface.signal_emitter();
+        let now = (changes.borrow_and_update().clone(), manager.state());
+        if now.0 != told.0 {
+            report(manager.progress_changed(emitter).await);
+        }
+        if now.1 != told.1 {
+            report(manager.state_changed(emitter).await);
+        }
+        told = now;
+        drop(manager);
+        tokio::time::sleep(SIGNAL_PERIOD).await;
+    }
+}
+
+fn report(sent: zbus::Result<()>) {
+    if let Err(error) = sent {
+        eprintln!("updaterd: cannot tell how far it is: {error}");
+    }
 }

@@ -145,6 +145,7 @@ fn the_json_of_a_healthy_machine() {
         },
         "update": {
             "state": "idle", "version": null, "channel": "stable", "pinned": null,
+            "held_back": null, "failing_attempts": 0,
             "why": "no source of releases is configured: name one as `sources` in \
                     /etc/keelson/update.toml, or give one to `osctl update --from`"
         },

@@ -1,0 +1,247 @@
+//! Machines that tell each other through a real store how updates ended, and what they take then.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result};
+use etcd_client::{Client, GetOptions};
+use machine_facts::health_report::HealthReport;
+use machine_facts::system_root::SystemRoot;
+use serde_json::Value;
+use update_model::progress::State;
+use updaterd::cluster::tell;
+use updaterd::keeper::Keeper;
+use updaterd::run::{Order, OrderedBy, Outcome};
+
+use crate::fixture::{Build, Releases};
+use crate::machine::{TestMachine, install_from, installed};
+use crate::server::{Server, free_address};
+
+const PREFIX: &str = "/keelson/updates/outcomes/vm/";
+
+/// Machines that run version 1 and look for others at the same place.
+struct Cluster {
+    releases: Releases,
+    machines: Vec<TestMachine>,
+}
+
+fn id(number: usize) -> String {
+    format!("{number:032x}")
+}
+
+impl Cluster {
+    fn new(machines: usize, store: SocketAddr) -> Self {
+        let releases = Releases::new();
+        let first = Build::new("1");
+        releases.release(&first, false);
+        releases.release(&Build::new("2"), false);
+        let machines = (0..machines).map(|number| {
+            let machine = TestMachine::new(&first, &releases);
+            machine.put("etc/machine-id", id(number).as_bytes());
+            configure(&machine, &releases, store, "");
+            machine
+        });
+        Self {
+            machines: machines.collect(),
+            releases,
+        }
+    }
+}
+
+fn configure(machine: &TestMachine, releases: &Releases, store: SocketAddr, more: &str) {
+    let settings = format!(
+        "sources = [\"{}\"]\n{more}\n[store]\nendpoints = [\"http://{store}\"]\n",
+        releases.folder().display()
+    );
+    machine.put("etc/keelson/update.toml", settings.as_bytes());
+}
+
+/// As the timer does it.
+fn check(machine: &TestMachine) -> Outcome {
+    let order = Order {
+        from: None,
+        by: OrderedBy::Timer,
+        ..install_from("")
+    };
+    machine.update(&order).expect("it works")
+}
+
+/// As the service of that name does it after a boot.
+fn outcome(machine: &TestMachine) -> State {
+    let root: &SystemRoot = &machine.root;
+    let mut keeper = Keeper::take(root).expect("the record");
+    let settings = machine_facts::update_files::read_settings(root).expect("settings");
+    tell(root, &settings, &mut keeper);
+    keeper.record().state.clone()
+}
+
+fn be_unhealthy(machine: &TestMachine) {
+    let report = HealthReport::Unhealthy {
+        unhealthy_after_seconds: 300.0,
+        reasons: vec!["kvd.service has failed".to_owned()],
+    };
+    report.write(&machine.root).expect("written");
+    assert!(matches!(outcome(machine), State::Bad(_)));
+}
+
+fn assert_halted(outcome: Outcome) -> String {
+    let Outcome::Nothing(text) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert!(text.contains("2 is halted ("), "{text}");
+    text
+}
+
+/// What the store has, by the part of its key that is not the same in all.
+async fn told(store: SocketAddr) -> Result<Vec<(String, Value)>> {
+    let mut client = Client::connect([store.to_string()], None).await?;
+    let options = GetOptions::new().with_prefix();
+    let answer = client.get(PREFIX, Some(options)).await?;
+    let pairs = answer.kvs().iter().map(|pair| {
+        let key = pair.key_str()?.strip_prefix(PREFIX).context("the prefix")?;
+        Ok((key.to_owned(), serde_json::from_slice(pair.value())?))
+    });
+    pairs.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_canary_of_three_halts_the_others() -> Result<()> {
+    let server = Server::kvd()?;
+    let cluster = Cluster::new(3, server.address);
+    let [canary, staged, idle] = &cluster.machines[..] else {
+        panic!("three were made");
+    };
+    assert_eq!(check(canary), installed("2"));
+    assert_eq!(check(staged), installed("2"));
+    canary.boot();
+    be_unhealthy(canary);
+    assert!(canary.record().unreported.is_empty(), "it was told");
+    let all = told(server.address).await?;
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert_eq!(all[0].0, format!("2/{}", id(0)));
+    assert_eq!(all[0].1["outcome"], "bad");
+    assert_eq!(all[0].1["cause"], "unhealthy");
+
+    let text = assert_halted(check(idle));
+    let reason = format!("1 of 1 machine was bad with it, last {}", id(0));
+    assert!(text.contains(&reason) && text.contains("kvd.service has failed"), "{text}");
+    assert!(text.contains("osctl update --retry"), "{text}");
+    assert_eq!(idle.entries(), ["keelson_1.efi"]);
+    let note = idle.root.read_text("/run/motd.d/60-keelson-update")?;
+    assert!(note.contains("is halted"), "{note}");
+    let metrics = idle.root.read_text(updaterd::metrics::PATH)?;
+    let sample = "keelson_update_held_back{reason=\"halted\"} 1";
+    assert!(metrics.contains(sample), "{metrics}");
+    // What is installed already is not rebooted into.
+    assert_halted(check(staged));
+    assert!(matches!(staged.record().state, State::Staged(_)));
+
+    let retry = Order {
+        retry: true,
+        ..install_from(&cluster.releases.folder().display().to_string())
+    };
+    assert_eq!(idle.update(&retry)?, installed("2"));
+    // A newer release is another matter.
+    cluster.releases.release(&Build::new("3"), false);
+    assert_eq!(check(staged), installed("3"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn healthy_machines_let_the_rollout_go_on() -> Result<()> {
+    let server = Server::kvd()?;
+    let cluster = Cluster::new(2, server.address);
+    let [first, second] = &cluster.machines[..] else {
+        panic!("two were made");
+    };
+    assert_eq!(check(first), installed("2"));
+    first.boot();
+    first.become_healthy();
+    assert!(matches!(outcome(first), State::Good(_)));
+    assert_eq!(check(second), installed("2"));
+    let all = told(server.address).await?;
+    assert_eq!(all[0].1["outcome"], "healthy", "{all:?}");
+    // A rollback by hand replaces that, and counts.
+    updaterd::rollback::roll(&first.root, updaterd::rollback::Direction::Back)?;
+    assert_eq!(first.boot(), "1");
+    outcome(first);
+    let all = told(server.address).await?;
+    assert_eq!((all.len(), &all[0].1["cause"]), (1, &Value::from("by-hand")));
+    assert_halted(check(second));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_told_is_told_later_and_meanwhile_nothing_is_taken() -> Result<()> {
+    let mut server = Server::kvd()?;
+    let cluster = Cluster::new(2, server.address);
+    let [first, second] = &cluster.machines[..] else {
+        panic!("two were made");
+    };
+    assert_eq!(check(first), installed("2"));
+    server.kill()?;
+    first.boot();
+    be_unhealthy(first);
+    assert_eq!(first.record().unreported.len(), 1, "it waits");
+
+    let waits = check(second);
+    let text = format!("{waits:?}");
+    assert!(matches!(waits, Outcome::Nothing(_)), "{text}");
+    let parts = ["2 waits until it is known", "store-unreachable"];
+    assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+
+    server.start_again()?;
+    // The timer's next run; the bad version is not its matter any more.
+    assert!(matches!(check(first), Outcome::Nothing(_)));
+    assert!(first.record().unreported.is_empty(), "it was told");
+    assert_eq!(told(server.address).await?.len(), 1);
+    assert_halted(check(second));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_goes_on_without_the_store() -> Result<()> {
+    let nobody = free_address()?;
+    let cluster = Cluster::new(1, nobody);
+    let machine = &cluster.machines[0];
+    assert!(matches!(check(machine), Outcome::Nothing(_)));
+    let proceed = "halt = { store-unreachable = \"proceed\" }";
+    configure(machine, &cluster.releases, nobody, proceed);
+    assert_eq!(check(machine), installed("2"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_does_not_fill_up() -> Result<()> {
+    let server = Server::kvd()?;
+    let cluster = Cluster::new(1, server.address);
+    let machine = &cluster.machines[0];
+    let mut client = Client::connect([server.address.to_string()], None).await?;
+    let value = |at: &str| format!("{{\"format\":1,\"at\":\"{at}\",\"outcome\":\"healthy\"}}");
+    let now = jiff::Timestamp::now();
+    let own = id(0);
+    for (number, days) in [("0.4", 4), ("0.3", 3), ("0.2", 2), ("0.1", 1)] {
+        let at = now - jiff::SignedDuration::from_hours(24 * days);
+        let key = format!("{PREFIX}{number}/{own}");
+        client.put(key, value(&at.to_string()), None).await?;
+    }
+    let gone = format!("{PREFIX}0.1/gone");
+    client.put(gone, value("2020-01-01T00:00:00Z"), None).await?;
+    let foreign = format!("{PREFIX}0.1/foreign");
+    client.put(foreign, "not ours", None).await?;
+    assert_eq!(check(machine), installed("2"));
+    let keys: Vec<String> = told_keys(&mut client).await?;
+    let own = |number: &str| format!("{number}/{own}");
+    let expected = [own("0.1"), "0.1/foreign".to_owned(), own("0.2"), own("0.3")];
+    assert_eq!(keys, expected);
+    Ok(())
+}
+
+async fn told_keys(client: &mut Client) -> Result<Vec<String>> {
+    let options = GetOptions::new().with_prefix().with_keys_only();
+    let answer = client.get(PREFIX, Some(options)).await?;
+    let keys = answer.kvs().iter().map(|pair| {
+        let key = pair.key_str()?.strip_prefix(PREFIX).context("the prefix")?;
+        Ok(key.to_owned())
+    });
+    keys.collect()
+}
