@@ -83,6 +83,9 @@ pub(crate) struct UpdateArguments {
     /// As the timer does it: wait after failures, and reboot as update.toml says
     #[arg(long, conflicts_with_all = ["check", "download_only", "from", "retry", "reboot"])]
     pub(crate) scheduled: bool,
+    /// Print JSON: result, a sentence, and update, as osctl status has it
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Of `osctl rollback`.

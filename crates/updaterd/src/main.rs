@@ -89,6 +89,10 @@ fn run_once(root: &SystemRoot, arguments: RunArguments) -> anyhow::Result<()> {
 fn outcome(root: &SystemRoot) -> anyhow::Result<()> {
     let mut keeper = Keeper::take(root)?;
     println!("the update is {}", keeper.record().state);
-    cluster::tell(root, &update_files::read_settings(root)?, &mut keeper);
+    match update_files::read_settings(root) {
+        Ok(settings) => cluster::tell(root, &settings, &mut keeper),
+        // What the outcome is has been taken down all the same.
+        Err(error) => eprintln!("updaterd: tells the cluster nothing: {}", error.reason()),
+    }
     Ok(())
 }

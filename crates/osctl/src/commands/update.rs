@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, ensure};
 use machine_facts::system_root::SystemRoot;
+use serde::Serialize;
 use update_model::progress_line::Progress;
 
 use crate::cli::UpdateArguments;
@@ -29,12 +30,25 @@ pub(crate) fn run(arguments: &UpdateArguments) -> anyhow::Result<ExitCode> {
     let mut teller = Teller::new(out.lock(), is_terminal);
     let done = UpdateService::connect()?.update(&order, &mut |progress| teller.tell(&progress));
     teller.finish();
-    println!("{}", done?);
-    let is_staged = || UpdateView::read(&SystemRoot::new("/")).is_ok_and(|u| u.state == "staged");
-    if arguments.reboot && is_staged() {
+    let result = done?;
+    let update = UpdateView::read(&SystemRoot::new("/")).ok();
+    let is_staged = update.as_ref().is_some_and(|u| u.state == "staged");
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&Done { result, update })?);
+    } else {
+        println!("{result}");
+    }
+    if arguments.reboot && is_staged {
         reboot()?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// For programs.
+#[derive(Serialize)]
+struct Done {
+    result: String,
+    update: Option<UpdateView>,
 }
 
 /// What changes something is the administrator's.
