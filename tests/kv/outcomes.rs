@@ -123,7 +123,10 @@ async fn one_bad_canary_of_three_halts_the_others() -> Result<()> {
 
     let text = assert_halted(check(idle));
     let reason = format!("1 of 1 machine was bad with it, last {}", id(0));
-    assert!(text.contains(&reason) && text.contains("kvd.service has failed"), "{text}");
+    assert!(
+        text.contains(&reason) && text.contains("kvd.service has failed"),
+        "{text}"
+    );
     assert!(text.contains("osctl update --retry"), "{text}");
     assert_eq!(idle.entries(), ["keelson_1.efi"]);
     let note = idle.root.read_text("/run/motd.d/60-keelson-update")?;
@@ -165,7 +168,10 @@ async fn healthy_machines_let_the_rollout_go_on() -> Result<()> {
     assert_eq!(first.boot(), "1");
     outcome(first);
     let all = told(server.address).await?;
-    assert_eq!((all.len(), &all[0].1["cause"]), (1, &Value::from("by-hand")));
+    assert_eq!(
+        (all.len(), &all[0].1["cause"]),
+        (1, &Value::from("by-hand"))
+    );
     assert_halted(check(second));
     Ok(())
 }
@@ -225,7 +231,9 @@ async fn the_store_does_not_fill_up() -> Result<()> {
         client.put(key, value(&at.to_string()), None).await?;
     }
     let gone = format!("{PREFIX}0.1/gone");
-    client.put(gone, value("2020-01-01T00:00:00Z"), None).await?;
+    client
+        .put(gone, value("2020-01-01T00:00:00Z"), None)
+        .await?;
     let foreign = format!("{PREFIX}0.1/foreign");
     client.put(foreign, "not ours", None).await?;
     assert_eq!(check(machine), installed("2"));

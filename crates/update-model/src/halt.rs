@@ -102,10 +102,12 @@ impl Counts {
 
 /// Names the last machine, since there is where to look first.
 fn reason(counts: Counts, entries: &[&Entry]) -> String {
-    let bad = entries.iter().filter_map(|entry| match &entry.report.outcome {
-        Outcome::Healthy => None,
-        Outcome::Bad { reason, .. } => Some((entry.report.at, &entry.machine, reason)),
-    });
+    let bad = entries
+        .iter()
+        .filter_map(|entry| match &entry.report.outcome {
+            Outcome::Healthy => None,
+            Outcome::Bad { reason, .. } => Some((entry.report.at, &entry.machine, reason)),
+        });
     let reported = counts.good.saturating_add(counts.bad);
     let (machines, were) = match (reported, counts.bad) {
         (1, _) => ("machine", "was"),

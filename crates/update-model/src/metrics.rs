@@ -34,14 +34,22 @@ pub fn render(record: &Record, identity: &Identity) -> String {
 fn state(page: &mut Page, record: &Record, identity: &Identity) {
     let release = record.state.release();
     let target = release.map_or(String::new(), |release| release.version.to_string());
-    page.family("info", "gauge", "What runs, and the version that the state is about. Always 1.");
+    page.family(
+        "info",
+        "gauge",
+        "What runs, and the version that the state is about. Always 1.",
+    );
     let labels = [
         ("product", identity.product.as_str()),
         ("running", &identity.running),
         ("version", &target),
     ];
     page.sample("info", &labels, 1);
-    page.family("state", "gauge", "1 for the state that updates are in, 0 for the others.");
+    page.family(
+        "state",
+        "gauge",
+        "1 for the state that updates are in, 0 for the others.",
+    );
     for name in State::NAMES {
         let is_now = u8::from(name == record.state.name());
         page.sample("state", &[("state", name)], is_now);
@@ -53,7 +61,10 @@ fn state(page: &mut Page, record: &Record, identity: &Identity) {
     );
     for (name, is_now) in [
         ("halted", matches!(record.hold, Hold::Halted { .. })),
-        ("store-unreachable", matches!(record.hold, Hold::StoreUnreachable { .. })),
+        (
+            "store-unreachable",
+            matches!(record.hold, Hold::StoreUnreachable { .. }),
+        ),
     ] {
         page.sample("held_back", &[("reason", name)], u8::from(is_now));
     }
@@ -66,9 +77,21 @@ fn times(page: &mut Page, record: &Record) {
     };
     let totals = &record.totals;
     for (name, help, time) in [
-        ("last_check", "When it was last seen which releases there are.", last_check),
-        ("last_success", "When an attempt last did what it should.", totals.last_success),
-        ("last_failure", "When an attempt last failed.", totals.last_failure),
+        (
+            "last_check",
+            "When it was last seen which releases there are.",
+            last_check,
+        ),
+        (
+            "last_success",
+            "When an attempt last did what it should.",
+            totals.last_success,
+        ),
+        (
+            "last_failure",
+            "When an attempt last failed.",
+            totals.last_failure,
+        ),
     ] {
         let name = format!("{name}_timestamp_seconds");
         page.family(&name, "gauge", help);
@@ -80,7 +103,11 @@ fn times(page: &mut Page, record: &Record) {
         Attempts::Fine => 0,
         Attempts::Failing { failures, .. } => failures,
     };
-    page.family("failing_attempts", "gauge", "Attempts that failed in a row, up to now.");
+    page.family(
+        "failing_attempts",
+        "gauge",
+        "Attempts that failed in a row, up to now.",
+    );
     page.sample("failing_attempts", &[], failing);
 }
 
@@ -94,7 +121,11 @@ fn counters(page: &mut Page, record: &Record) {
         (Method::Full, "full"),
     ] {
         let bytes = totals.fetched_bytes.get(&method).copied();
-        page.sample("fetched_bytes_total", &[("method", name)], bytes.unwrap_or(0));
+        page.sample(
+            "fetched_bytes_total",
+            &[("method", name)],
+            bytes.unwrap_or(0),
+        );
     }
     let help = "Releases that were given up, by what ended them.";
     page.family("rollbacks_total", "counter", help);
@@ -186,10 +217,17 @@ mod tests {
         let text = render(&Record::default(), &identity());
         let samples = samples(&text);
         let info = "keelson_update_info{product=\"vm\",running=\"1\",version=\"\"} 1";
-        for sample in [info, "keelson_update_state{state=\"idle\"} 1", "keelson_update_failures_total 0"] {
+        for sample in [
+            info,
+            "keelson_update_state{state=\"idle\"} 1",
+            "keelson_update_failures_total 0",
+        ] {
             assert!(samples.contains(&sample), "{sample}: {text}");
         }
-        assert!(!samples.iter().any(|line| line.contains("timestamp")), "{text}");
+        assert!(
+            !samples.iter().any(|line| line.contains("timestamp")),
+            "{text}"
+        );
     }
 
     #[test]
@@ -207,7 +245,10 @@ mod tests {
         record.note(installed.clone(), at(10));
         record.note(installed, at(20));
         record.attempt_succeeded(at(20));
-        record.enter(State::AwaitingHealth(release("2")).unhealthy("x").unwrap(), at(30));
+        record.enter(
+            State::AwaitingHealth(release("2")).unhealthy("x").unwrap(),
+            at(30),
+        );
         record.enter(State::Checking.failed("no network").unwrap(), at(40));
         let text = render(&record, &identity());
         let samples = samples(&text);

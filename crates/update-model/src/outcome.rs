@@ -155,8 +155,7 @@ pub fn stale<'a>(entries: &'a [Entry], machine: &str, now: Timestamp) -> Vec<&'a
     let surplus = own.len().saturating_sub(KEPT_PER_MACHINE);
     let surplus: BTreeSet<&Version> = own[..surplus].iter().map(|one| &one.version).collect();
     let is_old = |entry: &Entry| entry.report.at.duration_until(now) > KEPT_FOR;
-    let is_surplus =
-        |entry: &Entry| entry.machine == machine && surplus.contains(&entry.version);
+    let is_surplus = |entry: &Entry| entry.machine == machine && surplus.contains(&entry.version);
     entries
         .iter()
         .filter(|entry| is_old(entry) || is_surplus(entry))

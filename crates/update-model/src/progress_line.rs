@@ -32,7 +32,11 @@ impl Display for Progress {
         };
         let bar = "#".repeat(share_of(BAR_LENGTH));
         let length = usize::try_from(BAR_LENGTH).unwrap_or(0);
-        write!(formatter, "{phase:<32} [{bar:-<length$}] {:>3} %", share_of(100))
+        write!(
+            formatter,
+            "{phase:<32} [{bar:-<length$}] {:>3} %",
+            share_of(100)
+        )
     }
 }
 

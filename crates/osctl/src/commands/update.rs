@@ -34,7 +34,10 @@ pub(crate) fn run(arguments: &UpdateArguments) -> anyhow::Result<ExitCode> {
     let update = UpdateView::read(&SystemRoot::new("/")).ok();
     let is_staged = update.as_ref().is_some_and(|u| u.state == "staged");
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&Done { result, update })?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&Done { result, update })?
+        );
     } else {
         println!("{result}");
     }
@@ -154,7 +157,10 @@ mod tests {
         assert_eq!(told(false), "looking\nfetching\n");
         let text = told(true);
         assert_eq!(text.matches('\n').count(), 2, "{text:?}");
-        assert!(text.contains(" 25 %\r\x1b[Kfetching") && text.ends_with("100 %\n"), "{text:?}");
+        assert!(
+            text.contains(" 25 %\r\x1b[Kfetching") && text.ends_with("100 %\n"),
+            "{text:?}"
+        );
     }
 
     #[test]

@@ -169,7 +169,9 @@ fn floor_and_minimum() {
 
 fn halted(versions: &[&str]) -> Cluster {
     let reason = "2 of 3 machines were bad with it";
-    let halted = versions.iter().map(|text| (version(text), reason.to_owned()));
+    let halted = versions
+        .iter()
+        .map(|text| (version(text), reason.to_owned()));
     Cluster::Halted(halted.collect())
 }
 
@@ -203,7 +205,10 @@ fn what_is_staged_and_halted_is_not_booted() {
     assert_eq!(outcome(&machine, &channel), Ok("3".to_owned()));
     machine.cluster = halted(&["3"]);
     let text = outcome(&machine, &channel).unwrap_err();
-    assert!(text.contains("2 is installed and waits for a reboot"), "{text}");
+    assert!(
+        text.contains("2 is installed and waits for a reboot"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -70,5 +70,8 @@ async fn follow(machine: &TestMachine, from: &str) {
     assert_eq!(text, "2 is installed: `systemctl reboot` boots it");
     assert!(told > 0, "no progress was told");
     let periods = begin.elapsed().as_millis() / 250 + 2;
-    assert!(u128::from(told) <= periods, "{told} signals in {periods} periods");
+    assert!(
+        u128::from(told) <= periods,
+        "{told} signals in {periods} periods"
+    );
 }

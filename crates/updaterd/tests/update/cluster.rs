@@ -63,7 +63,10 @@ fn a_machine_that_cannot_ask_waits_without_failing() {
 #[test]
 fn without_a_section_nobody_is_asked() {
     let (_releases, machine) = world("");
-    assert_eq!(machine.update(&by_timer()).expect("it works"), installed("2"));
+    assert_eq!(
+        machine.update(&by_timer()).expect("it works"),
+        installed("2")
+    );
 }
 
 #[test]
