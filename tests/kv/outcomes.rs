@@ -7,6 +7,7 @@ use etcd_client::{Client, GetOptions};
 use machine_facts::health_report::HealthReport;
 use machine_facts::system_root::SystemRoot;
 use serde_json::Value;
+use tokio::runtime::Runtime;
 use update_model::progress::State;
 use updaterd::cluster::tell;
 use updaterd::keeper::Keeper;
@@ -92,19 +93,42 @@ fn assert_halted(outcome: Outcome) -> String {
 }
 
 /// What the store has, by the part of its key that is not the same in all.
-async fn told(store: SocketAddr) -> Result<Vec<(String, Value)>> {
-    let mut client = Client::connect([store.to_string()], None).await?;
-    let options = GetOptions::new().with_prefix();
-    let answer = client.get(PREFIX, Some(options)).await?;
-    let pairs = answer.kvs().iter().map(|pair| {
-        let key = pair.key_str()?.strip_prefix(PREFIX).context("the prefix")?;
-        Ok((key.to_owned(), serde_json::from_slice(pair.value())?))
+fn told(store: SocketAddr) -> Result<Vec<(String, Value)>> {
+    let pairs = read(store)?.into_iter().map(|(key, value)| {
+        let value = serde_json::from_slice(&value)?;
+        Ok((key, value))
     });
     pairs.collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_bad_canary_of_three_halts_the_others() -> Result<()> {
+fn read(store: SocketAddr) -> Result<Vec<(String, Vec<u8>)>> {
+    Runtime::new()?.block_on(async {
+        let mut client = Client::connect([store.to_string()], None).await?;
+        let options = GetOptions::new().with_prefix();
+        let answer = client.get(PREFIX, Some(options)).await?;
+        let pairs = answer.kvs().iter().map(|pair| {
+            let key = pair.key_str()?.strip_prefix(PREFIX).context("the prefix")?;
+            Ok((key.to_owned(), pair.value().to_vec()))
+        });
+        pairs.collect()
+    })
+}
+
+/// Writes keys as others may have.
+fn write(store: SocketAddr, pairs: &[(String, String)]) -> Result<()> {
+    Runtime::new()?.block_on(async {
+        let mut client = Client::connect([store.to_string()], None).await?;
+        for (key, value) in pairs {
+            client
+                .put(format!("{PREFIX}{key}"), value.as_str(), None)
+                .await?;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn one_bad_canary_of_three_halts_the_others() -> Result<()> {
     let server = Server::kvd()?;
     let cluster = Cluster::new(3, server.address);
     let [canary, staged, idle] = &cluster.machines[..] else {
@@ -115,7 +139,7 @@ async fn one_bad_canary_of_three_halts_the_others() -> Result<()> {
     canary.boot();
     be_unhealthy(canary);
     assert!(canary.record().unreported.is_empty(), "it was told");
-    let all = told(server.address).await?;
+    let all = told(server.address)?;
     assert_eq!(all.len(), 1, "{all:?}");
     assert_eq!(all[0].0, format!("2/{}", id(0)));
     assert_eq!(all[0].1["outcome"], "bad");
@@ -149,8 +173,8 @@ async fn one_bad_canary_of_three_halts_the_others() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn healthy_machines_let_the_rollout_go_on() -> Result<()> {
+#[test]
+fn healthy_machines_let_the_rollout_go_on() -> Result<()> {
     let server = Server::kvd()?;
     let cluster = Cluster::new(2, server.address);
     let [first, second] = &cluster.machines[..] else {
@@ -161,13 +185,13 @@ async fn healthy_machines_let_the_rollout_go_on() -> Result<()> {
     first.become_healthy();
     assert!(matches!(outcome(first), State::Good(_)));
     assert_eq!(check(second), installed("2"));
-    let all = told(server.address).await?;
+    let all = told(server.address)?;
     assert_eq!(all[0].1["outcome"], "healthy", "{all:?}");
     // A rollback by hand replaces that, and counts.
     updaterd::rollback::roll(&first.root, updaterd::rollback::Direction::Back)?;
     assert_eq!(first.boot(), "1");
     outcome(first);
-    let all = told(server.address).await?;
+    let all = told(server.address)?;
     assert_eq!(
         (all.len(), &all[0].1["cause"]),
         (1, &Value::from("by-hand"))
@@ -176,8 +200,8 @@ async fn healthy_machines_let_the_rollout_go_on() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_told_is_told_later_and_meanwhile_nothing_is_taken() -> Result<()> {
+#[test]
+fn what_cannot_be_told_is_told_later_and_meanwhile_nothing_is_taken() -> Result<()> {
     let mut server = Server::kvd()?;
     let cluster = Cluster::new(2, server.address);
     let [first, second] = &cluster.machines[..] else {
@@ -199,13 +223,13 @@ async fn what_cannot_be_told_is_told_later_and_meanwhile_nothing_is_taken() -> R
     // The timer's next run; the bad version is not its matter any more.
     assert!(matches!(check(first), Outcome::Nothing(_)));
     assert!(first.record().unreported.is_empty(), "it was told");
-    assert_eq!(told(server.address).await?.len(), 1);
+    assert_eq!(told(server.address)?.len(), 1);
     assert_halted(check(second));
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_setting_goes_on_without_the_store() -> Result<()> {
+#[test]
+fn a_setting_goes_on_without_the_store() -> Result<()> {
     let nobody = free_address()?;
     let cluster = Cluster::new(1, nobody);
     let machine = &cluster.machines[0];
@@ -216,40 +240,29 @@ async fn a_setting_goes_on_without_the_store() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_store_does_not_fill_up() -> Result<()> {
+#[test]
+fn the_store_does_not_fill_up() -> Result<()> {
     let server = Server::kvd()?;
     let cluster = Cluster::new(1, server.address);
     let machine = &cluster.machines[0];
-    let mut client = Client::connect([server.address.to_string()], None).await?;
     let value = |at: &str| format!("{{\"format\":1,\"at\":\"{at}\",\"outcome\":\"healthy\"}}");
     let now = jiff::Timestamp::now();
-    let own = id(0);
+    let own = |number: &str| format!("{number}/{}", id(0));
+    let mut pairs = vec![
+        ("0.1/foreign".to_owned(), "not ours".to_owned()),
+        ("0.1/gone".to_owned(), value("2020-01-01T00:00:00Z")),
+    ];
     for (number, days) in [("0.4", 4), ("0.3", 3), ("0.2", 2), ("0.1", 1)] {
         let at = now - jiff::SignedDuration::from_hours(24 * days);
-        let key = format!("{PREFIX}{number}/{own}");
-        client.put(key, value(&at.to_string()), None).await?;
+        pairs.push((own(number), value(&at.to_string())));
     }
-    let gone = format!("{PREFIX}0.1/gone");
-    client
-        .put(gone, value("2020-01-01T00:00:00Z"), None)
-        .await?;
-    let foreign = format!("{PREFIX}0.1/foreign");
-    client.put(foreign, "not ours", None).await?;
+    write(server.address, &pairs)?;
     assert_eq!(check(machine), installed("2"));
-    let keys: Vec<String> = told_keys(&mut client).await?;
-    let own = |number: &str| format!("{number}/{own}");
+    let left: Vec<String> = read(server.address)?
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect();
     let expected = [own("0.1"), "0.1/foreign".to_owned(), own("0.2"), own("0.3")];
-    assert_eq!(keys, expected);
+    assert_eq!(left, expected);
     Ok(())
-}
-
-async fn told_keys(client: &mut Client) -> Result<Vec<String>> {
-    let options = GetOptions::new().with_prefix().with_keys_only();
-    let answer = client.get(PREFIX, Some(options)).await?;
-    let keys = answer.kvs().iter().map(|pair| {
-        let key = pair.key_str()?.strip_prefix(PREFIX).context("the prefix")?;
-        Ok(key.to_owned())
-    });
-    keys.collect()
 }
