@@ -11,6 +11,7 @@ use machine_facts::health_report::HealthReport;
 use machine_facts::system_root::SystemRoot;
 use machine_facts::update_files;
 use rustix::fs::{FlockOperation, flock};
+use update_model::preparation::Preparation;
 use update_model::progress::{State, WrongTransition};
 use update_model::record::{Happened, LastCheck, Record};
 
@@ -110,6 +111,18 @@ impl Keeper {
         if let Some(what) = what {
             self.record.note(what, whole_seconds());
         }
+        self.save()
+    }
+
+    /// Something happened.
+    pub fn note(&mut self, what: Happened) -> anyhow::Result<()> {
+        self.record.note(what, whole_seconds());
+        self.save()
+    }
+
+    /// Changes what is remembered of getting ready for a reboot.
+    pub fn prepare(&mut self, change: impl FnOnce(&mut Preparation)) -> anyhow::Result<()> {
+        change(&mut self.record.preparation);
         self.save()
     }
 

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use machine_facts::system_root::SystemRoot;
 use updaterd::keeper::Keeper;
+use updaterd::reboot::{self, Occasion};
 use updaterd::run::{Goal, Order, OrderedBy, run};
 use updaterd::service::serve;
 use updaterd::watcher::TerminalWatcher;
@@ -27,6 +28,8 @@ enum Command {
     Run(RunArguments),
     /// Take down whether what was installed before this boot is healthy
     Outcome,
+    /// Once the machine is healthy, undo what was done for its reboot: bring its work back, give its lock back
+    BackInService,
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +61,9 @@ fn main() -> ExitCode {
         Command::Serve => serve(&root),
         Command::Run(arguments) => run_once(&root, arguments),
         Command::Outcome => outcome(&root),
+        Command::BackInService => {
+            reboot::back_in_service(&root, Occasion::Boot).map(|what| println!("updaterd: {what}"))
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

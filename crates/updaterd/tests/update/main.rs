@@ -2,6 +2,8 @@
 
 mod failures;
 mod fixture;
+mod host;
 mod life;
 mod machine;
+mod reboots;
 mod resuming;
