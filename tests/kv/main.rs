@@ -9,11 +9,14 @@ mod differential;
 mod etcdctl;
 mod faults;
 mod generator;
+#[path = "../../crates/updaterd/tests/update/host.rs"]
+mod host;
 mod isolation;
 mod json;
 mod migrate;
 mod normal_form;
 mod raw_http;
+mod reboot_lock;
 mod request;
 mod script;
 mod server;
