@@ -2,8 +2,8 @@
 //! call it off; if nobody is, it goes down at once.
 
 use std::path::Path;
-use std::time::Duration;
 
+use jiff::Timestamp;
 use keelson_qemu::{GuestFile, NamespaceMachine, RunningNamespace};
 use update_model::progress::{Release, State};
 use update_model::record::Record;
@@ -36,10 +36,8 @@ fn record() -> String {
         version: "2".parse().expect("a version"),
         root_hash: "02".repeat(32).parse().expect("a root hash"),
     };
-    let record = Record {
-        state: State::Staged(release),
-        ..Record::default()
-    };
+    let mut record = Record::default();
+    record.enter(State::Staged(release), Timestamp::UNIX_EPOCH);
     record.to_json()
 }
 

@@ -373,6 +373,31 @@ fn many_that_ask_at_once_get_no_more_slots_than_there_are() -> Result<()> {
 }
 
 #[test]
+fn many_machines_that_ask_at_once_get_no_more_slots_than_there_are() -> Result<()> {
+    let kvd = Server::kvd()?;
+    let settings = by_store(kvd.address);
+    let first = WaitingMachine::new(ONE, &settings);
+    set_slots(&first, 2)?;
+    let asked: Vec<Vec<Asked>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|number| {
+                let machine = WaitingMachine::new(&format!("{number:032}"), &settings);
+                scope.spawn(move || {
+                    machine.ask();
+                    machine.asked()
+                })
+            })
+            .collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join().expect("no panic");
+        threads.into_iter().map(join).collect()
+    });
+    let reboots = asked.iter().filter(|one| **one == [Asked::Reboot]).count();
+    assert_eq!(reboots, 2, "{asked:?}");
+    assert_eq!(semaphore(&first)?.holders.len(), 2);
+    Ok(())
+}
+
+#[test]
 fn where_users_matter_a_stranger_gets_no_slot() -> Result<()> {
     let kvd = Server::kvd()?;
     let put = |path: &str, body: &str| -> Result<u16> {
