@@ -12,6 +12,8 @@ mod faults;
 #[allow(dead_code, reason = "updaterd's own tests use all of it")]
 mod fixture;
 mod generator;
+#[path = "../../crates/updaterd/tests/update/host.rs"]
+mod host;
 mod isolation;
 mod json;
 #[path = "../../crates/updaterd/tests/update/machine.rs"]
@@ -21,6 +23,7 @@ mod migrate;
 mod normal_form;
 mod outcomes;
 mod raw_http;
+mod reboot_lock;
 mod request;
 mod script;
 mod server;

@@ -14,6 +14,7 @@ use updaterd::keeper::Keeper;
 use updaterd::run::{Order, OrderedBy, Outcome};
 
 use crate::fixture::{Build, Releases};
+use crate::host::{Asked, WaitingMachine};
 use crate::machine::{TestMachine, install_from, installed};
 use crate::server::{Server, free_address};
 
@@ -225,6 +226,35 @@ fn what_cannot_be_told_is_told_later_and_meanwhile_nothing_is_taken() -> Result<
     assert!(first.record().unreported.is_empty(), "it was told");
     assert_eq!(told(server.address)?.len(), 1);
     assert_halted(check(second));
+    Ok(())
+}
+
+/// Machines that take turns at rebooting ask for the lock again and again, without a new look at the
+/// releases; meanwhile the one that went first may have found them bad.
+#[test]
+fn a_machine_whose_turn_to_reboot_comes_stays_if_the_first_one_was_bad() -> Result<()> {
+    let server = Server::kvd()?;
+    let settings = format!(
+        "reboot = \"immediate\"\nreboot-lock = {{ store = {{}} }}\n\
+         store = {{ endpoints = [\"http://{}\"] }}\n",
+        server.address
+    );
+    let machine = WaitingMachine::new(&id(1), &settings);
+    let report = "{\"format\":1,\"at\":\"2026-11-28T12:00:00Z\",\"outcome\":\"bad\",\
+                  \"cause\":\"no-boot\",\"reason\":\"it did not boot\"}";
+    let told = (format!("2/{}", id(0)), report.to_owned());
+    write(server.address, &[told])?;
+    let text = machine.ask();
+    assert!(text.contains("2 is halted (1 of 1 machine"), "{text}");
+    assert_eq!(machine.asked(), []);
+    let why = machine.why();
+    assert!(why.contains("2 is installed but is halted"), "{why}");
+    // The next one gets the lock; its release is not halted any more.
+    let other = WaitingMachine::new(&id(2), &settings);
+    let healthy = report.replace("\"bad\"", "\"healthy\"");
+    write(server.address, &[(format!("2/{}", id(0)), healthy)])?;
+    assert_eq!(other.ask(), "the reboot happens now");
+    assert_eq!(other.asked(), [Asked::Reboot]);
     Ok(())
 }
 

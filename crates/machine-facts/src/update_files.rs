@@ -121,6 +121,7 @@ mod tests {
         let text = "sources = [\"https://a/b\"]\nchannel = \"beta\"\n\
                     reboot = { windows = [{ days = [\"saturday\"], start = \"02:00\", minutes = 120 }] }\n\
                     bandwidth-limit = 1000000\n\
+                    reboot-lock = { store = { group = \"web\" } }\ndrain-failure = \"reboot\"\n\
                     [store]\nendpoints = [\"https://10.0.0.1:2379\"]\n\
                     client-certificate = { cert-file = \"/etc/a.pem\", key-file = \"/etc/b.pem\" }\n";
         root.replace(SETTINGS, text).unwrap();
@@ -132,6 +133,9 @@ mod tests {
             ("colour = 1\n", "unknown field"),
             ("channel = \"B\"\n", "channel: "),
             ("sources = [\"a\"]\n", "sources: "),
+            ("reboot-lock = { store = {} }\n", "reboot-lock.store: "),
+            ("reboot-lock = { store = { slots = 1 } }\n", "unknown field"),
+            ("reboot-lock = \"all\"\n", "unknown variant"),
             ("[store]\nendpoints = []\n", "store.endpoints: "),
             (
                 "[store]\nendpoints = [\"http://a\"]\ncolour = 1\n",

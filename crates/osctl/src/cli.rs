@@ -28,6 +28,13 @@ pub(crate) enum Command {
     Rollback(RollbackArguments),
     /// Say in one sentence why this machine is or isn't updating
     Why(JsonArguments),
+    /// Show who holds the cluster's reboot lock, take a slot away, or change how many there are
+    #[command(after_long_help = LOCK_HELP)]
+    Lock {
+        /// What to do.
+        #[command(subcommand)]
+        command: LockCommand,
+    },
     /// List what updates did on this machine, the oldest first
     History(JsonArguments),
     /// Stay at a version or go to it, whatever else is released
@@ -107,6 +114,23 @@ pub(crate) struct JsonArguments {
     pub(crate) json: bool,
 }
 
+/// Of `osctl lock`.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum LockCommand {
+    /// Show who holds it
+    Status(JsonArguments),
+    /// Take the slot of a machine that will not come back
+    Unlock {
+        /// Its machine id, as `osctl lock status` shows it
+        machine: String,
+    },
+    /// Change how many machines may reboot at once; with 0 none may
+    Slots {
+        /// How many
+        slots: u32,
+    },
+}
+
 /// Of `osctl pin`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PinArguments {
@@ -161,6 +185,7 @@ Configuration, /etc/keelson/update.toml:
   root-of-trust = \"/etc/keelson/update-root.json\"     # the builder's 1.root.json
   reboot = \"manual\"            # or \"immediate\", or windows of local time:
   # reboot = { windows = [{ days = [\"saturday\"], start = \"02:00\", minutes = 120 }] }
+  reboot-notice = 300            # seconds for users who are logged in; `shutdown -c` calls the reboot off
   bandwidth-limit = 0            # bytes per second; 0 is none
   # proxy = \"http://proxy:3128\"
 Across a cluster, whose machines tell each other in its store ([store]) how updates ended:
@@ -168,8 +193,29 @@ Across a cluster, whose machines tell each other in its store ([store]) how upda
 A release is halted once 10 % of the machines that reported it were bad with it, and those are at least two,
 or one where one is 10 % of all; with 0 percent never. Without the store's answer nothing is taken, unless
 store-unreachable is \"proceed\".
+Turns at rebooting (see osctl lock --help):
+  reboot-lock = { store = { group = \"default\" } }       # or \"none\", or another's:
+  # reboot-lock = { fleet-lock = { url = \"http://10.0.0.1:2379\", group = \"default\" } }
+  drain-timeout = 300            # seconds for the programs in /etc/keelson/drain.d
+  drain-failure = \"put-off\"    # or \"reboot\"
+  store = { endpoints = [\"https://10.0.0.1:2379\"], trusted-ca-file = \"/etc/ssl/ca.pem\" }
+  # store.client-certificate = { cert-file = \"/etc/...\", key-file = \"/etc/...\" }
+  # store.credentials = { user = \"updates\", password-file = \"/etc/...\" }
 
 Exit code: 0 also if there was nothing to do, 1 if it failed.";
+
+const LOCK_HELP: &str = "\
+A machine takes a slot of its group's lock before it reboots by itself into a release, and gives it back once
+that is healthy, or once it has fallen back and is. One that does not become healthy keeps its slot, so that a
+bad release stops there. Who may reboot when is reboot and reboot-lock of /etc/keelson/update.toml. Needs root.
+
+The lock is the value of /keelson/reboot-lock/GROUP in the store, JSON:
+  {\"slots\":1,\"holders\":{\"MACHINE-ID\":{\"since\":\"2026-11-28T02:00:00Z\"}}}
+kvd serves the same lock as FleetLock at its clients' URL. Of a FleetLock server the holders are not known.
+
+Before the reboot, and with the lock held, every program in /usr/lib/keelson/drain.d and /etc/keelson/drain.d is
+called as PROGRAM drain REASON, in the order of the names; after it, or if it is called off, as
+PROGRAM undrain REASON, in the reverse order.";
 
 const HEALTH_HELP: &str = "\
 The machine is healthy if no unit has failed, every required unit is active, and the network is
@@ -213,6 +259,8 @@ mod tests {
         assert!(!parse(&["update", "--scheduled", "--from", "http://a"]));
         assert!(parse(&["pin", "1.2"]) && parse(&["pin", "--none"]));
         assert!(!parse(&["pin"]) && !parse(&["pin", "1.2", "--none"]) && !parse(&["pin", "1_2"]));
+        assert!(parse(&["lock", "status", "--json"]) && parse(&["lock", "slots", "2"]));
+        assert!(parse(&["lock", "unlock", "0123"]) && !parse(&["lock", "unlock"]));
         assert!(parse(&["channel"]) && parse(&["channel", "edge"]));
     }
 }

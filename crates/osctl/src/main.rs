@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Update(arguments) => commands::update::run(&arguments),
         Command::Rollback(arguments) => commands::rollback::run(&arguments),
         Command::Why(arguments) => commands::why::run(&arguments),
+        Command::Lock { command } => commands::lock::run(&command),
         Command::History(arguments) => commands::history::run(&arguments),
         Command::Pin(arguments) => commands::choices::pin(&arguments),
         Command::Channel(arguments) => commands::choices::channel(&arguments),

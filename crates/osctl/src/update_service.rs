@@ -54,6 +54,24 @@ impl UpdateService {
         self.runtime
             .block_on(call(&self.connection, "Rollback", &arguments))
     }
+
+    /// Who holds the reboot lock, as JSON.
+    pub(crate) fn lock_status(&self) -> anyhow::Result<String> {
+        self.runtime
+            .block_on(call(&self.connection, "LockStatus", &()))
+    }
+
+    /// Takes a machine's slot of the lock away. Returns a sentence on that.
+    pub(crate) fn unlock(&self, machine: &str) -> anyhow::Result<String> {
+        self.runtime
+            .block_on(call(&self.connection, "Unlock", &(machine,)))
+    }
+
+    /// Changes how many slots the lock has. Returns a sentence on that.
+    pub(crate) fn set_lock_slots(&self, slots: u32) -> anyhow::Result<String> {
+        self.runtime
+            .block_on(call(&self.connection, "SetLockSlots", &(slots,)))
+    }
 }
 
 async fn call<B>(connection: &Connection, method: &str, arguments: &B) -> anyhow::Result<String>

@@ -47,7 +47,8 @@ impl Default for Cluster {
 }
 
 impl Cluster {
-    fn refusal(&self, version: &Version) -> Option<Refusal> {
+    /// Whether it speaks against a version.
+    pub fn refusal(&self, version: &Version) -> Option<Refusal> {
         match self {
             Self::Halted(halted) => halted.get(version).cloned().map(Refusal::Halted),
             Self::Unknown(reason) => Some(Refusal::StoreUnreachable(reason.clone())),

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::decision::{Decision, Refusal, Stay};
 use crate::method::Method;
 use crate::outcome::{KEPT_PER_MACHINE, Outcome, Report};
+use crate::preparation::Preparation;
 use crate::progress::{Bad, Failed, Memory, Release, State};
 use crate::retry;
 use crate::totals::Totals;
@@ -44,6 +45,9 @@ pub struct Record {
     pub totals: Totals,
     /// Whether attempts fail.
     pub attempts: Attempts,
+    /// What was done for a reboot, and is to be undone after it.
+    #[serde(default, skip_serializing_if = "Preparation::is_empty")]
+    pub preparation: Preparation,
     /// What happened, the oldest first.
     pub history: VecDeque<Event>,
 }
@@ -59,6 +63,7 @@ impl Default for Record {
             unreported: BTreeMap::new(),
             totals: Totals::default(),
             attempts: Attempts::Fine,
+            preparation: Preparation::default(),
             history: VecDeque::new(),
         }
     }
@@ -185,6 +190,13 @@ pub enum Happened {
     },
     /// A release did not prove itself, or was rolled back.
     Bad {
+        /// Which.
+        version: Version,
+        /// Why.
+        reason: String,
+    },
+    /// A reboot into a release was allowed, and did not happen.
+    RebootCalledOff {
         /// Which.
         version: Version,
         /// Why.
@@ -350,6 +362,12 @@ impl Display for Happened {
             ),
             Self::Healthy { version } => write!(formatter, "{version} runs and is healthy"),
             Self::Bad { version, reason } => write!(formatter, "{version} is bad: {reason}"),
+            Self::RebootCalledOff { version, reason } => {
+                write!(
+                    formatter,
+                    "the reboot into {version} was called off: {reason}"
+                )
+            }
             Self::Failed { reason } => write!(formatter, "failed: {reason}"),
         }
     }
@@ -360,6 +378,8 @@ mod tests {
     use disk_format::verity::RootHash;
 
     use super::*;
+    use crate::preparation::Drain;
+    use crate::reboot::Lock;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -393,6 +413,10 @@ mod tests {
             at(3),
         );
         record.last_check = LastCheck::Decided(at(4), "all is well".to_owned());
+        assert!(!record.to_json().contains("preparation"));
+        assert_eq!(Record::parse(&record.to_json()).unwrap(), record);
+        record.preparation.lock = Lock::HeldByOthers(vec!["m2".to_owned()]);
+        record.preparation.drain = Drain::Failed("busy".to_owned());
         assert_eq!(Record::parse(&record.to_json()).unwrap(), record);
         let other = record.to_json().replace("\"format\": 1", "\"format\": 2");
         assert!(matches!(

@@ -12,15 +12,15 @@ use jiff::Timestamp;
 use kv_client::v3::{Client, Repeat};
 use machine_facts::release::Release;
 use machine_facts::system_root::SystemRoot;
-use update_model::decision::Cluster;
+use update_model::decision::{Cluster, Decision, Stay};
 use update_model::halt::StoreUnreachable;
 use update_model::outcome::{Entry, Report, key, prefix, stale};
+use update_model::record::Hold;
 use update_model::settings::Settings;
 use update_model::settings::store::Store;
 use update_model::version::Version;
 
 use crate::keeper::Keeper;
-use crate::machine::Machine;
 use crate::store;
 
 /// Keys that one run removes at the most; etcd takes 128 operations in a transaction.
@@ -61,13 +61,13 @@ fn write(
 
 /// How other machines fared, as far as a decision needs it. Takes away what is out of date on the way: the
 /// clock was just found to be within the lifetime of signed metadata.
-pub fn ask(root: &SystemRoot, settings: &Settings, machine: &Machine) -> Cluster {
+pub fn ask(root: &SystemRoot, settings: &Settings) -> Cluster {
     let halt = &settings.halt;
     let Some(store) = settings.store.as_ref().filter(|_| halt.bad_percent > 0) else {
         return Cluster::default();
     };
-    match read(root, store, machine) {
-        Ok(entries) => Cluster::Halted(halt.halted(&entries, &machine.id)),
+    match read(root, store) {
+        Ok((entries, machine)) => Cluster::Halted(halt.halted(&entries, &machine)),
         Err(error) => {
             let reason = format!("{error:#}");
             match halt.store_unreachable {
@@ -81,8 +81,19 @@ pub fn ask(root: &SystemRoot, settings: &Settings, machine: &Machine) -> Cluster
     }
 }
 
-fn read(root: &SystemRoot, store: &Store, machine: &Machine) -> anyhow::Result<Vec<Entry>> {
-    let product = &machine.product;
+/// Whether the cluster speaks against booting what is installed.
+pub fn hold(root: &SystemRoot, settings: &Settings, version: &Version) -> Hold {
+    match ask(root, settings).refusal(version) {
+        None => Hold::None,
+        Some(refusal) => Hold::of(&Decision::Stay(Stay::Refused(version.clone(), refusal))),
+    }
+}
+
+/// All outcomes of this machine's product, in one request, and who it is.
+fn read(root: &SystemRoot, store: &Store) -> anyhow::Result<(Vec<Entry>, String)> {
+    let release = Release::read(root)?;
+    let product = &release.product;
+    let machine = root.read_word("/etc/machine-id")?;
     store::work(root, store, async |client| {
         let options = GetOptions::new().with_prefix();
         let answer = client.get(prefix(product), options).await?;
@@ -90,11 +101,11 @@ fn read(root: &SystemRoot, store: &Store, machine: &Machine) -> anyhow::Result<V
         let entries: Vec<Entry> = pairs
             .filter_map(|pair| Entry::parse(product, pair.key(), pair.value()))
             .collect();
-        let stale = stale(&entries, &machine.id, Timestamp::now());
+        let stale = stale(&entries, &machine, Timestamp::now());
         if let Err(error) = remove(&client, product, &stale).await {
             eprintln!("updaterd: cannot remove outcomes of old updates: {error:#}");
         }
-        Ok(entries)
+        Ok((entries, machine.clone()))
     })
     .context("cannot read how updates ended elsewhere")
 }

@@ -14,8 +14,9 @@ use machine_facts::update_files;
 use rustix::fs::{FlockOperation, flock};
 use update_model::decision::Decision;
 use update_model::outcome::Report;
+use update_model::preparation::Preparation;
 use update_model::progress::{State, WrongTransition};
-use update_model::record::{Happened, Record};
+use update_model::record::{Happened, Hold, Record};
 use update_model::version::Version;
 
 use crate::login_note;
@@ -109,6 +110,12 @@ impl Keeper {
         self.save()
     }
 
+    /// Whether the cluster holds back what is installed.
+    pub fn held_back(&mut self, hold: Hold) -> anyhow::Result<()> {
+        self.record.hold = hold;
+        self.save()
+    }
+
     /// The cluster was told these.
     pub fn reported(&mut self, reports: &BTreeMap<Version, Report>) -> anyhow::Result<()> {
         for (version, report) in reports {
@@ -123,6 +130,18 @@ impl Keeper {
         if let Some(what) = what {
             self.record.note(what, whole_seconds());
         }
+        self.save()
+    }
+
+    /// Something happened.
+    pub fn note(&mut self, what: Happened) -> anyhow::Result<()> {
+        self.record.note(what, whole_seconds());
+        self.save()
+    }
+
+    /// Changes what is remembered of getting ready for a reboot.
+    pub fn prepare(&mut self, change: impl FnOnce(&mut Preparation)) -> anyhow::Result<()> {
+        change(&mut self.record.preparation);
         self.save()
     }
 

@@ -9,6 +9,7 @@ use machine_facts::system_root::SystemRoot;
 use machine_facts::update_files;
 use updaterd::cluster;
 use updaterd::keeper::Keeper;
+use updaterd::reboot::{self, Occasion};
 use updaterd::run::{Goal, Order, OrderedBy, run};
 use updaterd::service::serve;
 use updaterd::watcher::TerminalWatcher;
@@ -29,6 +30,8 @@ enum Command {
     Run(RunArguments),
     /// Take down whether what was installed before this boot is healthy, and tell the cluster
     Outcome,
+    /// Once the machine is healthy, undo what was done for its reboot: bring its work back, give its lock back
+    BackInService,
 }
 
 #[derive(Debug, Args)]
@@ -60,6 +63,9 @@ fn main() -> ExitCode {
         Command::Serve => serve(&root),
         Command::Run(arguments) => run_once(&root, arguments),
         Command::Outcome => outcome(&root),
+        Command::BackInService => {
+            reboot::back_in_service(&root, Occasion::Boot).map(|what| println!("updaterd: {what}"))
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

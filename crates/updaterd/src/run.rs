@@ -217,7 +217,7 @@ impl Run<'_> {
         if self.order.retry || !decision.concerns_cluster() {
             return Ok(decision);
         }
-        known.cluster = cluster::ask(self.root, &self.settings, machine);
+        known.cluster = cluster::ask(self.root, &self.settings);
         Ok(decision::decide(&known, &channel, Timestamp::now()))
     }
 

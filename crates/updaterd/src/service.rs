@@ -14,7 +14,9 @@ use update_model::record::Record;
 use zbus::fdo;
 use zbus::object_server::InterfaceRef;
 
-use crate::reboot;
+use crate::host::LiveHost;
+use crate::lock;
+use crate::reboot::{self, Occasion, Surroundings};
 use crate::rollback::{Direction, roll};
 use crate::run::{Goal, Order, OrderedBy, Outcome, run};
 use crate::watcher::{Progress, SharedWatcher, Watcher as _};
@@ -99,6 +101,45 @@ impl Manager {
             .await
     }
 
+    /// Reboots into what is installed, if something is and the settings allow it now; else sees to it that the
+    /// question is asked again. Returns a sentence on that.
+    async fn reboot_when_it_suits(&self) -> fdo::Result<String> {
+        let (root, watcher) = (self.root.clone(), Arc::clone(&self.watcher));
+        let done = self
+            .work(move || reboot_when_it_suits(&root, &watcher))
+            .await;
+        // Whoever asks does not wait for the answer.
+        match &done {
+            Ok(text) => eprintln!("updaterd: {text}"),
+            Err(error) => eprintln!("updaterd: {error}"),
+        }
+        done
+    }
+
+    /// Who holds the cluster's reboot lock, as JSON.
+    async fn lock_status(&self) -> fdo::Result<String> {
+        let root = self.root.clone();
+        self.work(move || {
+            let view = lock::view(&root, &update_files::read_settings(&root)?)?;
+            Ok(serde_json::to_string_pretty(&view)?)
+        })
+        .await
+    }
+
+    /// Takes a machine's slot of the lock away. Returns a sentence on that.
+    async fn unlock(&self, machine: String) -> fdo::Result<String> {
+        let root = self.root.clone();
+        self.work(move || lock::unlock(&root, &update_files::read_settings(&root)?, &machine))
+            .await
+    }
+
+    /// Changes how many machines may hold the lock at once. Returns a sentence on that.
+    async fn set_lock_slots(&self, slots: u32) -> fdo::Result<String> {
+        let root = self.root.clone();
+        self.work(move || lock::set_slots(&root, &update_files::read_settings(&root)?, slots))
+            .await
+    }
+
     /// What is being done, how much of it, and how much there is; nothing of all that between runs.
     #[zbus(property)]
     fn progress(&self) -> (String, u64, u64) {
@@ -162,11 +203,27 @@ fn update(root: &SystemRoot, order: &Order, watcher: &SharedWatcher) -> anyhow::
     let outcome = run(root, order, watcher)?;
     let text = outcome.sentence();
     let is_waiting = matches!(outcome, Outcome::Installed(_) | Outcome::Waiting(_));
-    if order.by == OrderedBy::Hand || !is_waiting {
+    if order.by == OrderedBy::Hand {
         return Ok(text);
     }
-    let reboot = reboot::when_it_suits(root)?;
-    Ok(reboot.map_or(text.clone(), |reboot| format!("{text}; {reboot}")))
+    if !is_waiting {
+        // What an earlier reboot left undone.
+        if let Err(error) = reboot::back_in_service(root, Occasion::Check) {
+            eprintln!("updaterd: {error:#}");
+        }
+        return Ok(text);
+    }
+    Ok(format!("{text}; {}", reboot_when_it_suits(root, watcher)?))
+}
+
+fn reboot_when_it_suits(root: &SystemRoot, watcher: &SharedWatcher) -> anyhow::Result<String> {
+    let done = reboot::when_it_suits(Surroundings {
+        root,
+        host: &LiveHost,
+        watcher,
+    });
+    watcher.phase("");
+    Ok(done?.unwrap_or_else(|| "nothing waits for a reboot".to_owned()))
 }
 
 /// Serves until nobody has asked for a while.

@@ -4,6 +4,8 @@ mod bus;
 mod cluster;
 mod failures;
 mod fixture;
+mod host;
 mod life;
 mod machine;
+mod reboots;
 mod resuming;
