@@ -93,9 +93,11 @@ pub enum Occasion {
 /// # Errors
 /// If that is to be tried again.
 pub fn back_in_service(root: &SystemRoot, occasion: Occasion) -> anyhow::Result<String> {
+    let settings = update_files::read_settings(root)?;
     let mut keeper = Keeper::take(root)?;
     let is_owed = keeper.record().preparation.is_owed();
-    if !is_owed && occasion == Occasion::Check {
+    let has_lock = settings.reboot_lock != RebootLock::None;
+    if !is_owed && !(has_lock && occasion == Occasion::Boot) {
         return Ok("nothing was done for a reboot".to_owned());
     }
     let is_healthy = matches!(
@@ -108,7 +110,6 @@ pub fn back_in_service(root: &SystemRoot, occasion: Occasion) -> anyhow::Result<
             "the reboot lock is kept until this machine is healthy and its update over; that is {state}"
         ));
     }
-    let settings = update_files::read_settings(root)?;
     if !is_owed {
         return Ok(release_what_is_forgotten(root, &settings));
     }
@@ -119,9 +120,6 @@ pub fn back_in_service(root: &SystemRoot, occasion: Occasion) -> anyhow::Result<
 /// A machine that lost its record, or was installed anew, may hold a slot that it knows nothing of. That is worth
 /// one attempt in a boot.
 fn release_what_is_forgotten(root: &SystemRoot, settings: &Settings) -> String {
-    if settings.reboot_lock == RebootLock::None {
-        return "nothing was done for a reboot".to_owned();
-    }
     let machine = lock::holder(root);
     match machine.and_then(|machine| lock::release(root, settings, &machine)) {
         Ok(_) => "this machine holds no reboot lock".to_owned(),

@@ -33,6 +33,9 @@ fn whoever_is_logged_in_is_warned_and_otherwise_it_is_at_once() {
     assert_eq!(alone.ask(), "the reboot happens now");
     assert_eq!(alone.asked(), [Asked::Reboot]);
     assert!(matches!(alone.record().state, State::Rebooting(_)));
+    alone.boot_new(false);
+    let text = alone.back_in_service().expect("nothing to do");
+    assert_eq!(text, "nothing was done for a reboot");
 
     let users = || TestHost {
         users: vec!["ada".to_owned()],
