@@ -7,6 +7,7 @@ mod corruption;
 mod installed;
 mod interfaces;
 mod life_of_a_machine;
+mod reset;
 mod soak;
 mod support;
 mod updates;
