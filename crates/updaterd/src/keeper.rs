@@ -98,6 +98,13 @@ impl Keeper {
         self.save()
     }
 
+    /// An attempt failed before it changed the state: what it needs to know cannot be read.
+    pub fn could_not_begin(&mut self, reason: &str) -> anyhow::Result<()> {
+        self.record
+            .attempt_failed(reason.to_owned(), whole_seconds());
+        self.save()
+    }
+
     /// What a look at the releases came to.
     pub fn decided(&mut self, verdict: &str) -> anyhow::Result<()> {
         self.record.last_check = LastCheck::Decided(whole_seconds(), verdict.to_owned());
