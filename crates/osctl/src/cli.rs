@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use update_model::version::Version;
 
-/// Shows what this Keelson machine runs and whether it is healthy.
+/// Shows what this Keelson machine runs and whether it is healthy; updates and resets it.
 #[derive(Debug, Parser)]
 #[command(name = "osctl", version, max_term_width = 100)]
 pub(crate) struct Cli {

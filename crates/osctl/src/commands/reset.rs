@@ -133,12 +133,12 @@ fn give(root: &SystemRoot, boot: &BootFacts, order: ResetOrder) -> anyhow::Resul
 
 fn cancel(root: &SystemRoot, boot: &BootFacts) -> anyhow::Result<&'static str> {
     let forgotten = boot_record::change(root, boot, |record| record.forget_reset());
-    match forgotten.map_err(|error| anyhow!(error.reason()))? {
-        true => Ok("the reset is not ordered any more"),
-        false => match ResetState::read(root, boot) {
-            Ok(ResetState::Remains) => bail!("no reset is ordered: the last one was carried out"),
-            _ => bail!("no reset is ordered"),
-        },
+    if forgotten.map_err(|error| anyhow!(error.reason()))? {
+        return Ok("the reset is not ordered any more");
+    }
+    match ResetState::read(root, boot) {
+        Ok(ResetState::Remains) => bail!("no reset is ordered: the last one was carried out"),
+        _ => bail!("no reset is ordered"),
     }
 }
 
