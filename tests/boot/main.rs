@@ -8,6 +8,7 @@ mod installed;
 mod interfaces;
 mod life_of_a_machine;
 mod outcomes;
+mod reset;
 mod soak;
 mod support;
 mod updates;

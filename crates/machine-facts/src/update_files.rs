@@ -21,6 +21,12 @@ const CHOICES: &str = "/var/lib/keelson/update/choices.toml";
 /// What happened.
 const RECORD: &str = "/var/lib/keelson/update/record.json";
 
+/// What protects the machine from what is old or was bad: the record, and the metadata seen last. It outlives
+/// a reset of state.
+pub const MEMORY: [&str; 2] = [RECORD, METADATA];
+/// The signed metadata seen last, so that nothing older is believed.
+pub const METADATA: &str = "/var/lib/keelson/update/metadata";
+
 /// Reads the settings; a file that is not there says nothing.
 pub fn read_settings(root: &SystemRoot) -> Fact<Settings> {
     let settings: Settings = or_default(root.read_toml(SETTINGS))?;

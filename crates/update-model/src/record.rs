@@ -292,7 +292,8 @@ impl Record {
         self.totals.last_success = Some(now);
     }
 
-    fn attempt_failed(&mut self, reason: String, now: Timestamp) {
+    /// An attempt failed, which postpones the next.
+    pub fn attempt_failed(&mut self, reason: String, now: Timestamp) {
         let failures = match &self.attempts {
             Attempts::Fine => 1,
             Attempts::Failing { failures, .. } => failures.saturating_add(1),

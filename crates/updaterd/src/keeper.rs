@@ -104,6 +104,13 @@ impl Keeper {
         self.save()
     }
 
+    /// An attempt failed before it changed the state: what it needs to know cannot be read.
+    pub fn could_not_begin(&mut self, reason: &str) -> anyhow::Result<()> {
+        self.record
+            .attempt_failed(reason.to_owned(), whole_seconds());
+        self.save()
+    }
+
     /// What a look at the releases came to.
     pub fn decided(&mut self, decision: &Decision) -> anyhow::Result<()> {
         self.record.decided(decision, whole_seconds());

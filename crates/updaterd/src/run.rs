@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use disk_format::window::Window;
 use jiff::Timestamp;
-use machine_facts::error::chain;
+use machine_facts::error::{Fact, chain};
 use machine_facts::system_root::SystemRoot;
 use machine_facts::update_files;
 use slot_install::install;
@@ -97,12 +97,19 @@ struct Run<'a> {
 
 /// Does what was ordered. Why a run failed is in the record too.
 pub fn run(root: &SystemRoot, order: &Order, watcher: &dyn Watcher) -> anyhow::Result<Outcome> {
-    let keeper = Keeper::take(root)?;
+    let mut keeper = Keeper::take(root)?;
+    let (settings, choices) = match read_wishes(root) {
+        Ok(wishes) => wishes,
+        Err(error) => {
+            keeper.could_not_begin(&error.reason())?;
+            return Err(error.into());
+        }
+    };
     let mut run = Run {
         root,
         order,
-        settings: update_files::read_settings(root)?,
-        choices: update_files::read_choices(root)?,
+        settings,
+        choices,
         keeper,
         watcher,
     };
@@ -130,6 +137,11 @@ pub fn run(root: &SystemRoot, order: &Order, watcher: &dyn Watcher) -> anyhow::R
             Err(error)
         }
     }
+}
+
+fn read_wishes(root: &SystemRoot) -> Fact<(Settings, Choices)> {
+    let settings = update_files::read_settings(root)?;
+    Ok((settings, update_files::read_choices(root)?))
 }
 
 impl Run<'_> {
@@ -180,7 +192,7 @@ impl Run<'_> {
                 update_files::SETTINGS
             )
         })?;
-        let seen = self.root.path(update_files::FOLDER).join("metadata");
+        let seen = self.root.path(update_files::METADATA);
         fs::create_dir_all(&seen).with_context(|| format!("cannot create {}", seen.display()))?;
         let repository =
             Repository::load(Arc::clone(source), &root, Some(&seen), Expiry::Enforced)?;
