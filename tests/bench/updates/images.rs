@@ -127,7 +127,9 @@ impl<'a> Site<'a> {
         let mut lock = self.builder.keelson("lock");
         lock.arg("--checkout").arg(&checkout);
         command::run(lock.arg("--cache").arg(&self.cache))?;
-        let newest = PackagesLock::load(&checkout.join("image/packages.lock"))?;
+        let mut newest = PackagesLock::load(&checkout.join("image/packages.lock"))?;
+        // The same all day, so that the cache holds what an earlier run built.
+        newest.resolved = newest.resolved.chars().take(10).collect::<String>() + "T00:00:00Z";
         let here = self.fetch_others(&newest)?;
         Locks::find(newest, &self.cache.join("apt/apt.conf"), &here)
     }

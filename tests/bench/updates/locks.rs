@@ -6,7 +6,6 @@
 
 use anyhow::{Context as _, ensure};
 use image_build::lock::{ArchiveKind, LockedPackage, PackagesLock, TREE_ROOT, kernel_tree};
-use image_build::renew::differences;
 use jiff::{SignedDuration, Timestamp};
 use std::path::Path;
 use std::process::Command;
@@ -68,18 +67,7 @@ impl Locks {
         let package_old = older(&newest, &|package| {
             is_same(package, &changed).then(|| changed.clone())
         })?;
-        let month = differences(&month_old, &newest);
-        let month = month.iter().filter(|line| !line.starts_with("tools"));
-        let notes = vec![
-            format!(
-                "One Debian package: {}.",
-                differences(&package_old, &newest).join(", ")
-            ),
-            format!(
-                "A month: {}.",
-                month.cloned().collect::<Vec<_>>().join(", ")
-            ),
-        ];
+        let notes = notes(&newest, &month_old, &changed, [&earlier, &current.name]);
         Ok(Self {
             newest,
             month_old,
@@ -87,6 +75,36 @@ impl Locks {
             notes,
         })
     }
+}
+
+fn notes(
+    newest: &PackagesLock,
+    month_old: &PackagesLock,
+    changed: &LockedPackage,
+    kernels: [&str; 2],
+) -> Vec<String> {
+    let others = others(month_old, newest);
+    let names: Vec<&str> = others
+        .iter()
+        .filter(|package| package.tree == TREE_ROOT)
+        .map(|package| &package.name[..])
+        .collect();
+    let new = changeable(newest).find(|new| is_same(new, changed));
+    vec![
+        format!(
+            "One Debian package: {} {} to {}.",
+            changed.name,
+            changed.version,
+            new.map_or("none", |new| &new.version)
+        ),
+        format!(
+            "A month: {} to {}, and {} packages: {}.",
+            kernels[0],
+            kernels[1],
+            names.len(),
+            names.join(", ")
+        ),
+    ]
 }
 
 /// Whether these are versions of one package.
