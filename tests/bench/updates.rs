@@ -119,7 +119,7 @@ pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<Vec<Table>> {
     let writing = bench.writing(&images)?;
     let directory = bench.folder.join("directory");
     let directory = Directory::create(&bench.builder, &directory)?;
-    // Of these, nothing is fetched.
+    // Of these two nothing is fetched.
     directory.release(&images.month_old, &["month"], QUICK_LEVEL)?;
     directory.release(&images.package_old, &["package"], QUICK_LEVEL)?;
     let everywhere = Change::ALL.map(Change::channel);
