@@ -8,8 +8,13 @@ use std::path::Path;
 use disk_format::boot_entry::BootEntry;
 use disk_format::esp::Esp;
 use disk_format::gpt::{Partition, PartitionTable, SectorSize, partition_type};
+<<<<<<< HEAD
+use disk_format::meta::{BootRecord, ResetOrder};
+use disk_format::verity::RootHash;
+=======
 use disk_format::meta::BootRecord;
 use disk_format::verity::{RootHash, verify};
+>>>>>>> wt-faults
 use disk_format::window::Window;
 use image_build::output::Manifest;
 use rustix::fs::{FallocateFlags, fallocate};
@@ -119,6 +124,16 @@ impl InstalledDisk {
         for _ in 0..count {
             record.count_failed_boot(&hash);
         }
+        record.write(&mut meta).expect("meta can be written");
+    }
+
+    /// Orders a reset at the next boot.
+    pub(crate) fn order_reset(&mut self, order: ResetOrder) {
+        let place = self.partition("meta").clone();
+        let mut meta = Window::new(&mut self.file, place.start_bytes, place.length_bytes)
+            .expect("meta is on the disk");
+        let mut record = BootRecord::read(&mut meta).expect("a boot record").0;
+        record.order_reset(order).expect("a short order");
         record.write(&mut meta).expect("meta can be written");
     }
 

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use keelson_qemu::Running;
 use keelson_qemu::ssh::Ssh;
 
+use crate::outcomes::{assert_in_state, assert_told, name_the_store};
 use crate::releases::{NEXT, Releases, entries, reboot, status, trust, try_update, update, url};
 use crate::support::{
     BOOT_TIMEOUT, Bench, assert_clean, build, image, output, power_off, wait_healthy,
@@ -28,6 +29,7 @@ fn a_machine_updates_over_http_and_is_rolled_back() {
     nothing_of_it_stays_resident(&ssh);
     strangers_releases_are_refused(&ssh, &releases, &url);
     trust(&ssh, &releases.root_of_trust());
+    name_the_store(&ssh);
     download_then_install(&ssh, &url, &sent);
     output(&ssh, "echo before > /etc/marker");
     let ssh = a_reboot_brings_the_new_version(&bench, &running, &ssh);
@@ -46,6 +48,7 @@ fn a_machine_updates_over_http_and_is_rolled_back() {
     );
     let text = update(&ssh, &format!("--from {url}"));
     assert!(text.contains("rolled back by hand"), "{text}");
+    assert_told(&ssh, NEXT, "cause", "by-hand");
     let history = output(&ssh, "osctl history");
     for event in ["downloaded", "installed", "is healthy", "is bad"] {
         assert!(history.contains(event), "{event}: {history}");
@@ -110,6 +113,7 @@ fn download_then_install(ssh: &Ssh, url: &str, sent: &Mutex<u64>) {
         "{entries}"
     );
     assert_eq!(status(ssh)["update"]["state"], "staged");
+    assert_in_state(ssh, "staged", NEXT);
 }
 
 fn a_reboot_brings_the_new_version(bench: &Bench, running: &Running, ssh: &Ssh) -> Ssh {
@@ -119,6 +123,8 @@ fn a_reboot_brings_the_new_version(bench: &Bench, running: &Running, ssh: &Ssh) 
     assert_eq!(status["boot"]["slot"], "b", "{status:#}");
     assert_eq!(status["verification"]["state"], "verified", "{status:#}");
     assert_eq!(status["update"]["state"], "good", "{status:#}");
+    assert_in_state(&ssh, "good", NEXT);
+    assert_told(&ssh, NEXT, "outcome", "healthy");
     let failed = output(&ssh, "systemctl list-units --failed --no-legend --plain");
     assert_eq!(failed, "");
     output(
