@@ -8,13 +8,8 @@ use std::path::Path;
 use disk_format::boot_entry::BootEntry;
 use disk_format::esp::Esp;
 use disk_format::gpt::{Partition, PartitionTable, SectorSize, partition_type};
-<<<<<<< HEAD
 use disk_format::meta::{BootRecord, ResetOrder};
-use disk_format::verity::RootHash;
-=======
-use disk_format::meta::BootRecord;
 use disk_format::verity::{RootHash, verify};
->>>>>>> wt-faults
 use disk_format::window::Window;
 use image_build::output::Manifest;
 use rustix::fs::{FallocateFlags, fallocate};

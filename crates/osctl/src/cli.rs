@@ -198,14 +198,10 @@ JSON (a part that cannot be found out is null, and stands in errors):
   state           path, device, size_bytes, free_bytes
   health          state (not_checked, checking, soaking, healthy, unhealthy), reasons, notes,
                   healthy_after_seconds (since the kernel's start), healthy_for_seconds
-<<<<<<< HEAD
+  reset           state (none, ordered, remains), erases, keeps_identity, keeps (paths)
   update          state (idle, checking, preflight, fetching, writing, staged, rebooting,
                   awaiting-health, good, bad, failed), version, held_back (halted,
                   store-unreachable), failing_attempts, why, channel, pinned
-=======
-  reset           state (none, ordered, remains), erases, keeps_identity, keeps (paths)
-  update          state (idle, staged, good, bad, ...), version, why, channel, pinned
->>>>>>> wt-reset
   errors          list of part, reason";
 
 const UPDATE_HELP: &str = "\
@@ -238,7 +234,6 @@ Turns at rebooting (see osctl lock --help):
 
 Exit code: 0 also if there was nothing to do, 1 if it failed.";
 
-<<<<<<< HEAD
 const LOCK_HELP: &str = "\
 A machine takes a slot of its group's lock before it reboots by itself into a release, and gives it back once
 that is healthy, or once it has fallen back and is. One that does not become healthy keeps its slot, so that a
@@ -251,7 +246,7 @@ kvd serves the same lock as FleetLock at its clients' URL. Of a FleetLock server
 Before the reboot, and with the lock held, every program in /usr/lib/keelson/drain.d and /etc/keelson/drain.d is
 called as PROGRAM drain REASON, in the order of the names; after it, or if it is called off, as
 PROGRAM undrain REASON, in the reverse order.";
-=======
+
 const RESET_HELP: &str = "\
 The next boot removes everything in /var, /home, /root, /opt, /srv and /usr/local and all changes to /etc,
 before anything uses them, and goes on as a first boot: users, keys and what else you gave the machine must
@@ -277,7 +272,6 @@ Examples:
   osctl reset --cancel
 
 Exit code: 0 if it was ordered or taken back, 1 if not.";
->>>>>>> wt-reset
 
 const HEALTH_HELP: &str = "\
 The machine is healthy if no unit has failed, every required unit is active, and the network is
@@ -321,16 +315,13 @@ mod tests {
         assert!(!parse(&["update", "--scheduled", "--from", "http://a"]));
         assert!(parse(&["pin", "1.2"]) && parse(&["pin", "--none"]));
         assert!(!parse(&["pin"]) && !parse(&["pin", "1.2", "--none"]) && !parse(&["pin", "1_2"]));
-<<<<<<< HEAD
         assert!(parse(&["lock", "status", "--json"]) && parse(&["lock", "slots", "2"]));
         assert!(parse(&["lock", "unlock", "0123"]) && !parse(&["lock", "unlock"]));
-=======
         assert!(parse(&[
             "reset", "--keep", "/a", "/b", "--keep", "/c", "--yes", "--now"
         ]));
         assert!(!parse(&["reset", "--erase", "--keep-identity"]) && !parse(&["reset", "/a"]));
         assert!(parse(&["reset", "--cancel"]) && !parse(&["reset", "--cancel", "--now"]));
->>>>>>> wt-reset
         assert!(parse(&["channel"]) && parse(&["channel", "edge"]));
     }
 }
