@@ -6,6 +6,11 @@ pub(crate) mod choices;
 pub(crate) mod completions;
 pub(crate) mod health;
 pub(crate) mod history;
+<<<<<<< HEAD
+pub(crate) mod lock;
+=======
+pub(crate) mod reset;
+>>>>>>> wt-reset
 pub(crate) mod rollback;
 pub(crate) mod status;
 pub(crate) mod update;
