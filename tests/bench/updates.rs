@@ -114,6 +114,8 @@ pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<Vec<Table>> {
         arguments,
     };
     fs::create_dir_all(&bench.folder)?;
+    // Which builds our programs, too.
+    bench.builder.image()?;
     let peers = Peers::install(&bench.builder, &bench.folder)?;
     let images = Images::build(&bench.builder, &bench.folder)?;
     let writing = bench.writing(&images)?;
