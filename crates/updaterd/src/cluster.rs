@@ -60,7 +60,7 @@ fn write(
 }
 
 /// How other machines fared, as far as a decision needs it. Takes away what is out of date on the way: the
-/// clock was just found to be within the lifetime of signed metadata.
+/// clock was found to be within the lifetime of signed metadata, just now or when what is staged was taken.
 pub fn ask(root: &SystemRoot, settings: &Settings) -> Cluster {
     let halt = &settings.halt;
     let Some(store) = settings.store.as_ref().filter(|_| halt.bad_percent > 0) else {
