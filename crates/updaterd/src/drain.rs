@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -71,7 +71,7 @@ impl Hooks {
     }
 }
 
-fn run(path: &PathBuf, verb: &str, reason: &str, deadline: Instant) -> anyhow::Result<()> {
+fn run(path: &Path, verb: &str, reason: &str, deadline: Instant) -> anyhow::Result<()> {
     let name = path.display();
     let mut program = Command::new(path);
     program.args([verb, reason]).stdin(Stdio::null());

@@ -96,8 +96,8 @@ pub fn back_in_service(root: &SystemRoot, occasion: Occasion) -> anyhow::Result<
     let settings = update_files::read_settings(root)?;
     let mut keeper = Keeper::take(root)?;
     let is_owed = keeper.record().preparation.is_owed();
-    let has_lock = settings.reboot_lock != RebootLock::None;
-    if !is_owed && !(has_lock && occasion == Occasion::Boot) {
+    let may_be_forgotten = occasion == Occasion::Boot && settings.reboot_lock != RebootLock::None;
+    if !is_owed && !may_be_forgotten {
         return Ok("nothing was done for a reboot".to_owned());
     }
     let is_healthy = matches!(

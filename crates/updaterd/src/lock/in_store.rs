@@ -4,7 +4,7 @@
 //! What the document means is `update_model::semaphore`'s.
 
 use anyhow::{Context as _, bail};
-use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp};
+use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, Txn, TxnOp};
 use jiff::Timestamp;
 use kv_client::v3::{Client, Error, Repeat};
 use machine_facts::system_root::SystemRoot;
@@ -93,8 +93,8 @@ async fn current(client: &Client, group: &str) -> anyhow::Result<(Semaphore, i64
     let answer = client.get(key(group), GetOptions::new()).await;
     let answer = answer.with_context(|| format!("cannot read {}", key(group)))?;
     let found = answer.kvs().first();
-    let semaphore = Semaphore::parse(group, found.map(|node| node.value()))?;
-    Ok((semaphore, found.map_or(0, |node| node.mod_revision())))
+    let semaphore = Semaphore::parse(group, found.map(KeyValue::value))?;
+    Ok((semaphore, found.map_or(0, KeyValue::mod_revision)))
 }
 
 /// Whether that was done, as far as is known; if it is not, another look tells.
