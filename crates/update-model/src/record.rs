@@ -332,7 +332,10 @@ impl Record {
                 self.totals.fetched(*method, *fetched_bytes);
                 self.totals.installed = self.totals.installed.saturating_add(1);
             }
-            Happened::Healthy { .. } | Happened::Bad { .. } | Happened::Failed { .. } => {}
+            Happened::Healthy { .. }
+            | Happened::Bad { .. }
+            | Happened::RebootCalledOff { .. }
+            | Happened::Failed { .. } => {}
         }
         if self.history.len() == HISTORY_LENGTH {
             self.history.pop_front();
