@@ -9,6 +9,7 @@ mod certificates;
 mod changes;
 mod cluster;
 mod machine;
+mod reboots;
 mod root;
 mod scheduling;
 mod units;
