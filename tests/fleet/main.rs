@@ -4,4 +4,5 @@
 //! Where namespaces are not to be had (no root, no overlay file system) a test fails and says so.
 
 mod machine;
+mod reboots;
 mod root;
