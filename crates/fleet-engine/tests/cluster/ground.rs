@@ -99,7 +99,7 @@ impl Ground {
             hash: hash.to_owned(),
             is_kept: false,
         };
-        trace(&format!("{id} starts {} {}", name.as_str(), &hash[..8]));
+        trace(&format!("{id} starts {} {}", name.as_str(), hash));
         self.node(id).running.insert(name.clone(), running);
         self.starts += 1;
         self.check(&format!("after the start of {} on {id}", name.as_str()));
