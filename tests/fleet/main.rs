@@ -5,4 +5,5 @@
 
 mod agent;
 mod machine;
+mod reboots;
 mod root;

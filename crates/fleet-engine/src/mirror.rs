@@ -298,7 +298,7 @@ impl Mirror {
             self.show_unit(&name);
         }
         for id in touched.machines {
-            self.show_machine(id, now);
+            self.show_machine(&id, now);
         }
     }
 
@@ -338,9 +338,9 @@ impl Mirror {
         };
     }
 
-    fn show_machine(&mut self, id: MachineId, now: Instant) {
-        self.fences.remove(&id);
-        let Some(entry) = self.machines.get_mut(&id) else {
+    fn show_machine(&mut self, id: &MachineId, now: Instant) {
+        self.fences.remove(id);
+        let Some(entry) = self.machines.get_mut(id) else {
             return;
         };
         if entry.alive.is_some() {
@@ -351,16 +351,16 @@ impl Mirror {
         if let Some(until) = entry.fence().filter(|until| *until > now) {
             self.fences.insert(id.clone(), until);
         }
-        match entry.show(&id, now) {
+        match entry.show(id, now) {
             Some(machine) => {
                 self.view.insert_machine(machine);
             }
             None => {
-                self.view.remove_machine(&id);
+                self.view.remove_machine(id);
             }
         }
         if entry.is_empty() {
-            self.machines.remove(&id);
+            self.machines.remove(id);
         }
     }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::watch as signal;
+use tokio::sync::Notify;
 
 pub use client::MemoryClient;
 pub use lease::MemoryLease;
@@ -42,8 +42,9 @@ struct Shared {
     rng: Mutex<fastrand::Rng>,
     /// How long a way takes.
     delay: Mutex<Span<Duration>>,
-    /// Told whenever something changed.
-    changed: signal::Sender<()>,
+    /// Told whenever something changed. It wakes in the order in which tasks began to wait, so that equal seeds
+    /// give equal histories; a watch channel does not.
+    changed: Notify,
 }
 
 /// What was asked of the store so far.
@@ -66,7 +67,7 @@ impl MemoryStore {
             server: Mutex::new(Server::default()),
             rng: Mutex::new(fastrand::Rng::with_seed(seed)),
             delay: Mutex::new(Duration::ZERO..Duration::ZERO),
-            changed: signal::channel(()).0,
+            changed: Notify::new(),
         };
         Self {
             shared: Arc::new(shared),
@@ -121,7 +122,7 @@ impl MemoryStore {
         server.expire();
         let result = act(&mut server);
         drop(server);
-        self.shared.changed.send_replace(());
+        self.shared.changed.notify_waiters();
         result
     }
 

@@ -21,6 +21,12 @@ const CHOICES: &str = "/var/lib/keelson/update/choices.toml";
 /// What happened.
 const RECORD: &str = "/var/lib/keelson/update/record.json";
 
+/// What protects the machine from what is old or was bad: the record, and the metadata seen last. It outlives
+/// a reset of state.
+pub const MEMORY: [&str; 2] = [RECORD, METADATA];
+/// The signed metadata seen last, so that nothing older is believed.
+pub const METADATA: &str = "/var/lib/keelson/update/metadata";
+
 /// Reads the settings; a file that is not there says nothing.
 pub fn read_settings(root: &SystemRoot) -> Fact<Settings> {
     let settings: Settings = or_default(root.read_toml(SETTINGS))?;
@@ -107,7 +113,10 @@ mod tests {
         let (_folder, root) = machine();
         let text = "sources = [\"https://a/b\"]\nchannel = \"beta\"\n\
                     reboot = { windows = [{ days = [\"saturday\"], start = \"02:00\", minutes = 120 }] }\n\
-                    bandwidth-limit = 1000000\n";
+                    bandwidth-limit = 1000000\n\
+                    reboot-lock = { store = { group = \"web\" } }\ndrain-failure = \"reboot\"\n\
+                    [store]\nendpoints = [\"https://10.0.0.1:2379\"]\n\
+                    client-certificate = { cert-file = \"/etc/a.pem\", key-file = \"/etc/b.pem\" }\n";
         root.replace(SETTINGS, text).unwrap();
         let settings = read_settings(&root).unwrap();
         assert_eq!(settings.channel, "beta");
@@ -117,6 +126,14 @@ mod tests {
             ("colour = 1\n", "unknown field"),
             ("channel = \"B\"\n", "channel: "),
             ("sources = [\"a\"]\n", "sources: "),
+            ("reboot-lock = { store = {} }\n", "reboot-lock.store: "),
+            ("reboot-lock = { store = { slots = 1 } }\n", "unknown field"),
+            ("reboot-lock = \"all\"\n", "unknown variant"),
+            ("[store]\nendpoints = []\n", "store.endpoints: "),
+            (
+                "[store]\nendpoints = [\"http://a\"]\ncolour = 1\n",
+                "unknown field",
+            ),
         ] {
             root.replace(SETTINGS, text).unwrap();
             let reason = read_settings(&root).unwrap_err().reason();

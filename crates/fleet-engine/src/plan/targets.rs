@@ -17,6 +17,11 @@ impl Planner<'_> {
     pub(super) fn update_targets(&mut self) {
         let mut steps = Vec::new();
         for (name, entry, unit, record) in self.units_in_view() {
+            // One that was global and is not any more gets its new contents when one target is left:
+            // machines that are lost may have others, and come back.
+            if !unit.options.is_global() && entry.targets.len() > 1 {
+                continue;
+            }
             for (machine, target) in &entry.targets {
                 if self.decided.contains(&(name, machine)) || !unit.is_wanted() {
                     continue;

@@ -145,9 +145,8 @@ impl Agent {
                 }
                 continue; // what was to be done may be something else now
             }
-            match action {
-                Some(action) => self.perform(action, &mut session).await?,
-                None => {}
+            if let Some(action) = action {
+                self.perform(action, &mut session).await?;
             }
         }
         Ok(())

@@ -26,7 +26,7 @@ async fn runs(world: &mut World, unit: &str, machine: &str) {
 
 /// A world whose machines are all there, with a leader.
 async fn world(machines: usize, engines: usize) -> World {
-    let mut world = World::new(1, machines, engines).await;
+    let mut world = World::new(3, machines, engines).await;
     let alive = |world: &World| {
         let mirror = world.mirror();
         mirror

@@ -3,6 +3,7 @@
 //! It is told by agents; it tells them nothing.
 
 use std::collections::BTreeMap;
+use std::sync::{LazyLock, OnceLock};
 
 use fleet_model::{FleetOptions, MachineId, OnPartition};
 use fleet_store::memory::{MemoryLease, MemoryStore};
@@ -41,6 +42,17 @@ pub(crate) struct Running {
     pub(crate) hash: String,
     /// Whether it ran while its machine was lost.
     pub(crate) is_kept: bool,
+}
+
+/// Says what happens, if one seed is looked at.
+pub(crate) fn trace(what: &str) {
+    static IS_ON: LazyLock<bool> = LazyLock::new(|| std::env::var_os("FLEET_SEED").is_some());
+    if *IS_ON {
+        // The simulated clock begins anywhere.
+        static BEGIN: OnceLock<Instant> = OnceLock::new();
+        let begin = *BEGIN.get_or_init(Instant::now);
+        eprintln!("{:9.3} {what}", begin.elapsed().as_secs_f64());
+    }
 }
 
 impl Node {
@@ -87,6 +99,7 @@ impl Ground {
             hash: hash.to_owned(),
             is_kept: false,
         };
+        trace(&format!("{id} starts {} {}", name.as_str(), hash));
         self.node(id).running.insert(name.clone(), running);
         self.starts += 1;
         self.check(&format!("after the start of {} on {id}", name.as_str()));
@@ -94,6 +107,7 @@ impl Ground {
     }
 
     pub(crate) fn stop(&mut self, id: &MachineId, name: &UnitName) {
+        trace(&format!("{id} stops {}", name.as_str()));
         self.node(id).running.remove(name);
     }
 
@@ -114,6 +128,7 @@ impl Ground {
 
     /// The machine was lost: whatever runs may run twice from now on.
     pub(crate) fn note_lost(&mut self, id: &MachineId) {
+        trace(&format!("{id} is or was lost"));
         for running in self.node(id).running.values_mut() {
             running.is_kept = true;
         }

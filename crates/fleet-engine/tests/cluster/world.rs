@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::agent::{self, Agent};
-use crate::ground::{Ground, Node};
+use crate::ground::{Ground, Node, trace};
 use crate::watchdog;
 
 pub(crate) struct World {
@@ -87,7 +87,8 @@ impl World {
     /// A store, so many machines `m0`, `m1` and so on, so many engines.
     pub(crate) async fn new(seed: u64, machines: usize, engines: usize) -> Self {
         let store = MemoryStore::new(seed);
-        store.set_delay(Duration::from_millis(1)..Duration::from_millis(40));
+        let slowest = [40, 300, 900][usize::try_from(seed % 3).expect("it is small")];
+        store.set_delay(Duration::from_millis(1)..Duration::from_millis(slowest));
         let ground = Arc::new(Mutex::new(Ground::new(store.clone())));
         let auditor = Auditor::new(store.client()).await;
         let mut world = Self {
@@ -210,6 +211,14 @@ impl World {
         set_link(&self.engines[n].client, is_cut);
     }
 
+    pub(crate) fn set_engine_loss(&mut self, n: usize, percent: u8) {
+        self.engines[n].client.set_loss(percent);
+    }
+
+    pub(crate) fn set_loss(&mut self, id: &MachineId, percent: u8) {
+        self.machines[id].client.set_loss(percent);
+    }
+
     /// Writes from outside, without delay.
     fn write(&self, operations: Vec<Operation>) {
         let transaction = Transaction {
@@ -318,6 +327,7 @@ impl World {
 
     /// Lets time pass, and checks what happened.
     pub(crate) async fn pass(&mut self, time: Duration, when: &str) {
+        trace(when);
         sleep(time).await;
         self.auditor.audit(&self.store, when).await;
         let mut ground = self.ground.lock().unwrap();
@@ -337,10 +347,9 @@ impl World {
     /// Everything there is, for messages.
     pub(crate) fn describe(&self) -> String {
         let pairs = self.store.look(&self.layout.everything());
-        let lines = pairs.iter().map(|pair| {
-            let value = String::from_utf8_lossy(&pair.value);
-            format!("{} {} {value}\n", pair.key, pair.mod_revision)
-        });
+        let lines = pairs
+            .iter()
+            .map(|pair| describe(&Change::Put(pair.clone())) + "\n");
         lines.filter(|line| !line.contains("/contents/")).collect()
     }
 }
@@ -350,6 +359,16 @@ fn set_link(client: &MemoryClient, is_cut: bool) {
         client.cut();
     } else {
         client.mend();
+    }
+}
+
+fn describe(change: &Change) -> String {
+    match change {
+        Change::Put(pair) => {
+            let value = String::from_utf8_lossy(&pair.value);
+            format!("    {} {} = {value}", pair.mod_revision, pair.key)
+        }
+        Change::Deleted { key, revision } => format!("    {revision} {key} deleted"),
     }
 }
 
@@ -395,6 +414,7 @@ impl Auditor {
 
     fn see(&mut self, change: &Change, when: &str) {
         let is_put = matches!(change, Change::Put(_));
+        trace(&describe(change));
         match Layout::default().parse(change.key()) {
             Some(Key::Alive(id)) if is_put => drop(self.alive.insert(id)),
             Some(Key::Alive(id)) => drop(self.alive.remove(&id)),

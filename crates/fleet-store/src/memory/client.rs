@@ -2,10 +2,12 @@
 //!
 //! It does not repeat anything.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch as signal;
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::server::Server;
@@ -16,42 +18,61 @@ use crate::store::{LeaseId, Range, Revision, Store};
 use crate::transaction::{Outcome, Transaction};
 
 /// The longest that a request lies somewhere before it is carried out after all.
-const STRAY_MAX: Duration = Duration::from_secs(8);
+const STRAY_MAX: Duration = Duration::from_secs(16);
 
 /// A client. Clones share its link.
 #[derive(Clone)]
 pub struct MemoryClient {
     pub(super) store: MemoryStore,
-    /// Whether it is cut.
-    link: Arc<signal::Sender<bool>>,
+    link: Arc<Link>,
+}
+
+#[derive(Default)]
+struct Link {
+    is_cut: AtomicBool,
+    mended: Notify,
+    /// How many of a hundred changes get lost or go astray.
+    loss: AtomicU8,
 }
 
 impl MemoryClient {
     pub(super) fn new(store: MemoryStore) -> Self {
-        let link = Arc::new(signal::channel(false).0);
+        let link = Arc::new(Link::default());
         Self { store, link }
+    }
+
+    /// Has so many of a hundred changes fail with an unknown outcome from now on: some were made, some are made
+    /// later, some never. Reads and keep-alives are not touched.
+    pub fn set_loss(&self, percent: u8) {
+        self.link.loss.store(percent, Ordering::Relaxed);
     }
 
     /// Cuts its link: nothing gets through in either direction.
     pub fn cut(&self) {
-        self.link.send_replace(true);
+        self.link.is_cut.store(true, Ordering::Relaxed);
     }
 
     /// Mends its link.
     pub fn mend(&self) {
-        self.link.send_replace(false);
+        self.link.is_cut.store(false, Ordering::Relaxed);
+        self.link.mended.notify_waiters();
     }
 
     /// Whether its link is cut.
     pub fn is_cut(&self) -> bool {
-        *self.link.borrow()
+        self.link.is_cut.load(Ordering::Relaxed)
     }
 
     /// Waits until its link is not cut.
     pub(super) async fn mended(&self) {
-        let mut link = self.link.subscribe();
-        // Its sender is here, so that this cannot fail.
-        let _ = link.wait_for(|is_cut| !is_cut).await;
+        loop {
+            let mut mended = pin!(self.link.mended.notified());
+            mended.as_mut().enable(); // from now on, nothing is missed
+            if !self.is_cut() {
+                return;
+            }
+            mended.await;
+        }
     }
 
     /// One way; whether the request, or its answer, arrived.
@@ -92,6 +113,14 @@ impl MemoryClient {
                     unknown()
                 }
             });
+        }
+        if self.store.draw(100) < self.link.loss.load(Ordering::Relaxed) {
+            match self.store.draw(3) {
+                0 => drop(self.store.change(act)),
+                1 => self.stray(act),
+                _ => {}
+            }
+            return Err(unknown());
         }
         let result = self.store.change(act);
         if self.travel().await {

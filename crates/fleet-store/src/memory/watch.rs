@@ -2,6 +2,8 @@
 //!
 //! They hold no events.
 
+use std::pin::pin;
+
 use tokio::time::{sleep, sleep_until};
 
 use super::MemoryClient;
@@ -26,7 +28,8 @@ impl MemoryWatch {
     /// Waits until there may be something new.
     async fn changed(&self) {
         let store = &self.client.store;
-        let mut changed = store.shared.changed.subscribe();
+        let mut changed = pin!(store.shared.changed.notified());
+        changed.as_mut().enable(); // from now on, nothing is missed
         let (seen, expiry) = {
             let mut server = store.shared.server.lock();
             server.expire();
@@ -43,7 +46,7 @@ impl MemoryWatch {
         };
         tokio::select! {
             biased;
-            _ = changed.changed() => {}
+            () = changed => {}
             () = expired => {}
         }
     }
