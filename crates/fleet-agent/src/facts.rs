@@ -84,7 +84,7 @@ fn address_towards(destination: &str) -> Option<IpAddr> {
     (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }
 
-/// `MemTotal` of proc_meminfo(5), in bytes.
+/// `MemTotal` of `proc_meminfo(5)`, in bytes.
 fn total_memory(text: &str) -> Option<u64> {
     let line = text
         .lines()

@@ -26,7 +26,7 @@ pub struct UnitJournal {
 enum Source {
     /// It prints.
     Running {
-        child: Child,
+        child: Box<Child>,
         lines: BufReader<ChildStdout>,
     },
     /// It could not be started.
@@ -53,7 +53,7 @@ impl UnitJournal {
         let source = match command.spawn() {
             Ok(mut child) => match child.stdout.take() {
                 Some(output) => Source::Running {
-                    child,
+                    child: Box::new(child),
                     lines: BufReader::new(output),
                 },
                 None => Source::Ended, // it is piped

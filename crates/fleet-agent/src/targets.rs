@@ -99,7 +99,7 @@ impl<T: Store> TargetWatcher<T> {
         &mut self,
         changes: &[Change],
     ) -> Result<Vec<(UnitName, Option<Told>)>, StoreError> {
-        let mut changed = Vec::new();
+        let mut read = Vec::new();
         for change in changes {
             let Some(name) = self.name_of(change.key()) else {
                 continue;
@@ -111,9 +111,9 @@ impl<T: Store> TargetWatcher<T> {
                     None
                 }
             };
-            changed.push((name, told));
+            read.push((name, told));
         }
-        Ok(changed)
+        Ok(read)
     }
 
     async fn read(&mut self, name: &UnitName, pair: &KeyValue) -> Result<Told, StoreError> {

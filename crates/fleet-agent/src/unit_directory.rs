@@ -290,7 +290,10 @@ fn drop_ins_of(folder: &str, name: &UnitName) -> String {
 
 /// Whether systemd reads a file of this name, and it stays in its folder.
 fn is_drop_in(name: &str) -> bool {
-    name.ends_with(".conf") && !name.starts_with('.') && !name.contains('/')
+    let is_file_name = Path::new(name)
+        .extension()
+        .is_some_and(|found| found == "conf");
+    is_file_name && !name.starts_with('.') && !name.contains('/')
 }
 
 fn failure(what: &'static str, path: &str) -> impl FnOnce(io::Error) -> DirectoryError {

@@ -93,10 +93,19 @@ impl SimulatedSystemd {
 
     /// A new connection: nobody heard what was told before.
     pub fn reconnect(&self) {
+        self.disconnect();
+        self.renew();
+    }
+
+    /// Whoever asks next has not connected yet.
+    pub fn disconnect(&self) {
         let mut state = self.lock();
         state.watched.clear();
         state.events.clear();
-        drop(state);
+    }
+
+    /// The connection stands.
+    pub fn renew(&self) {
         self.tell(SystemdEvent::Renewed);
     }
 

@@ -89,6 +89,12 @@ impl Machine {
     }
 
     pub(crate) fn start_agent(&mut self) {
+        self.start_agent_unconnected();
+        self.systemd.renew();
+    }
+
+    /// An agent that systemd has not heard yet.
+    pub(crate) fn start_agent_unconnected(&mut self) {
         let booted = self.booted;
         let configuration = Configuration {
             machine: self.id.clone(),
@@ -100,7 +106,7 @@ impl Machine {
             root: SystemRoot::new(self.folder.path()),
             uptime: Uptime::new(move || booted.elapsed()),
         };
-        self.systemd.reconnect();
+        self.systemd.disconnect();
         let agent = Agent::start(configuration, self.systemd.clone(), self.client.clone());
         self.agent = Some(agent);
     }

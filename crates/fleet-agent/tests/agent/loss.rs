@@ -135,3 +135,19 @@ async fn a_watch_that_missed_changes_reads_anew() {
     assert!(!machine.is_running("a.service"));
     assert!(machine.is_running("b.service"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_store_does_not_know_any_more_is_announced_again() {
+    let store = MemoryStore::new(1);
+    let machine = Machine::registered(&store).await;
+    machine.target("a.service", &contents("a", ""), State::Launched);
+    sleep(seconds(1)).await;
+    machine.client.cut();
+    sleep(seconds(30)).await;
+    let present = machine.layout.present(&machine.id, &name("a.service"));
+    machine.change(Operation::Delete(present));
+    machine.client.mend();
+    sleep(seconds(20)).await;
+    assert!(machine.is_running("a.service"));
+    assert!(machine.present("a.service").is_some());
+}

@@ -141,3 +141,23 @@ async fn the_store_is_never_wrong_about_what_runs() {
         round.check_end(seed);
     }
 }
+
+/// A withdrawal of which nobody knows whether it was made may come after the unit was announced anew.
+#[tokio::test(start_paused = true)]
+async fn a_withdrawal_that_comes_late_hides_nothing() {
+    for seed in 0..60 {
+        let round = Round::new(seed).await;
+        let (machine, unit) = (&round.machine, "a.service");
+        let contents = contents("a", policy(unit));
+        machine.target(unit, &contents, State::Launched);
+        sleep(seconds(3)).await;
+        machine.untarget(unit);
+        sleep(Duration::from_millis(seed * 10)).await;
+        machine.client.cut();
+        sleep(Duration::from_millis(1500)).await;
+        machine.client.mend();
+        machine.target(unit, &contents, State::Launched);
+        round.watch(seconds(15), seed).await;
+        assert!(machine.is_running(unit), "seed {seed}");
+    }
+}

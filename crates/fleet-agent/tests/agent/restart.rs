@@ -192,3 +192,20 @@ async fn a_copy_of_the_disk_displaces_nobody_for_good() {
     assert_eq!(machine.registration(), Registration::Double { boot_id });
     machine.kill_agent();
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_removed_before_systemd_was_asked_whether_it_runs() {
+    let store = MemoryStore::new(1);
+    let mut machine = with_units(&store).await;
+    machine.stop_agent().await;
+    machine.untarget("keep.service");
+    machine.start_agent_unconnected();
+    sleep(seconds(5)).await;
+    assert_eq!(machine.registration(), Registration::Registered);
+    let file = machine.folder.path().join("run/fleet/units/keep.service");
+    assert!(file.exists() && machine.present("keep.service").is_some());
+    machine.systemd.renew();
+    sleep(seconds(3)).await;
+    assert!(!file.exists() && !machine.is_running("keep.service"));
+    assert_eq!(machine.present("keep.service"), None);
+}
