@@ -191,6 +191,11 @@ impl Machine {
         Some(Presence::from_pair(&pair).expect("a presence").hash)
     }
 
+    pub(crate) fn has_target(&self, unit: &str) -> bool {
+        let key = self.layout.target(&self.id, &name(unit));
+        self.pair(key).is_some()
+    }
+
     pub(crate) fn state(&self, unit: &str) -> Option<UnitStatus> {
         let pair = self.pair(self.layout.state(&self.id, &name(unit)))?;
         Some(UnitStatus::from_pair(&pair).expect("a state"))

@@ -81,11 +81,19 @@ impl Round {
     /// For a while.
     async fn watch(&self, time: Duration, seed: u64) {
         let step = Duration::from_millis(10);
+        let mut known = UNITS.map(|unit| self.machine.present(unit).is_some());
         for _ in 0..time.as_millis() / step.as_millis() {
             sleep(step).await;
             let is_alive = self.machine.alive().is_some();
-            for unit in UNITS {
+            for (unit, was_known) in UNITS.into_iter().zip(&mut known) {
                 let is_known = self.machine.present(unit).is_some();
+                // The engine may have seen that it is gone, and placed it elsewhere.
+                let is_late = is_known && !*was_known && !self.machine.has_target(unit);
+                assert!(
+                    !is_late,
+                    "seed {seed}: {unit} is announced without a target"
+                );
+                *was_known = is_known;
                 let is_right = if policy(unit).is_empty() {
                     is_known || !is_alive
                 } else {

@@ -209,3 +209,21 @@ async fn nothing_is_removed_before_systemd_was_asked_whether_it_runs() {
     assert!(!file.exists() && !machine.is_running("keep.service"));
     assert_eq!(machine.present("keep.service"), None);
 }
+
+/// It may have been given to another machine meanwhile: only a boot makes what is remembered count.
+#[tokio::test(start_paused = true)]
+async fn what_was_not_started_before_the_agent_died_is_not_started_without_the_store() {
+    let store = MemoryStore::new(1);
+    let mut machine = Machine::registered(&store).await;
+    machine.systemd.set_deaf(true);
+    machine.target("a.service", &contents("a", ""), State::Launched);
+    sleep(seconds(2)).await;
+    machine.kill_agent();
+    let remembered = "var/lib/fleet/targets/a.service";
+    assert!(machine.folder.path().join(remembered).exists());
+    machine.client.cut();
+    machine.systemd.set_deaf(false);
+    machine.start_agent();
+    sleep(seconds(60)).await;
+    assert!(!machine.is_running("a.service"));
+}
