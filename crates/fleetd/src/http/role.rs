@@ -73,10 +73,8 @@ impl Caller {
         if let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) {
             let subject = parsed.subject();
             let first = subject.iter_common_name().next();
-            name = first
-                .and_then(|name| name.as_str().ok())
-                .unwrap_or_default()
-                .to_owned();
+            let first = first.and_then(|name| name.as_str().ok());
+            first.unwrap_or_default().clone_into(&mut name);
             let units = subject.iter_organizational_unit();
             let texts = units.filter_map(|unit| unit.as_str().ok());
             let role = |text| Role::ALL.into_iter().find(|(word, _)| *word == text);

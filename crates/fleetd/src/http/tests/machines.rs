@@ -22,11 +22,11 @@ async fn machines_that_are_alive_are_listed() {
 async fn metadata_is_patched_whole_or_not_at_all() {
     let fixture = Fixture::new();
     fixture.machine(HERE, &[("disk", "ssd"), ("rack", "1")]);
-    let patch = |operation: &str, key: &str, value: Json| json!({"op": operation, "path": format!("/{HERE}/metadata/{key}"), "value": value});
+    let step = |operation: &str, key: &str, value: Json| json!({"op": operation, "path": format!("/{HERE}/metadata/{key}"), "value": value});
     let good = json!([
-        patch("add", "region", json!("eu")),
-        patch("replace", "disk", json!({"value": "tape"})),
-        patch("remove", "rack", Json::Null),
+       step("add", "region", json!("eu")),
+       step("replace", "disk", json!({"value": "tape"})),
+       step("remove", "rack", Json::Null),
         {"op": "add", "path": "/unknown/metadata/a", "value": "b"},
     ]);
     let path = "/fleet/v1/machines";
@@ -34,10 +34,7 @@ async fn metadata_is_patched_whole_or_not_at_all() {
     let (_, body) = fixture.get(path).await;
     let expected = json!({"disk": "tape", "region": "eu"});
     assert_eq!(body["machines"][0]["metadata"], expected);
-    let bad = json!([
-        patch("add", "a", json!("b")),
-        patch("noop", "a", json!("b"))
-    ]);
+    let bad = json!([step("add", "a", json!("b")), step("noop", "a", json!("b"))]);
     assert_eq!(fixture.ask("PATCH", path, &bad).await.0, 400);
     let (_, body) = fixture.get(path).await;
     assert_eq!(body["machines"][0]["metadata"], expected);
