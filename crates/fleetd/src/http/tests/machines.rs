@@ -24,9 +24,9 @@ async fn metadata_is_patched_whole_or_not_at_all() {
     fixture.machine(HERE, &[("disk", "ssd"), ("rack", "1")]);
     let step = |operation: &str, key: &str, value: Json| json!({"op": operation, "path": format!("/{HERE}/metadata/{key}"), "value": value});
     let good = json!([
-       step("add", "region", json!("eu")),
-       step("replace", "disk", json!({"value": "tape"})),
-       step("remove", "rack", Json::Null),
+        step("add", "region", json!("eu")),
+        step("replace", "disk", json!({"value": "tape"})),
+        step("remove", "rack", Json::Null),
         {"op": "add", "path": "/unknown/metadata/a", "value": "b"},
     ]);
     let path = "/fleet/v1/machines";
