@@ -46,16 +46,16 @@ fn a_unit_starts_moves_survives_its_machine_and_stops() {
 
 #[test]
 fn case_13_units_that_belong_together_move_together() {
-    let ping = sleeper("");
-    let pong = sleeper("\n[X-Fleet]\nMachineOf=ping.%i.service\n");
+    let leader = sleeper("");
+    let follower = sleeper("\n[X-Fleet]\nMachineOf=ping.%i.service\n");
     let units: Vec<(String, &str)> = (1..=3)
-        .map(|n| (format!("ping.{n}.service"), ping.as_str()))
+        .map(|n| (format!("ping.{n}.service"), leader.as_str()))
         .collect();
     let mut files: Vec<(&str, &str)> = units
         .iter()
         .map(|(name, text)| (name.as_str(), *text))
         .collect();
-    files.push(("pong@.service", pong.as_str()));
+    files.push(("pong@.service", follower.as_str()));
     let mut cluster = Cluster::start(3, &files);
     for number in 1..=3 {
         cluster.ok(&format!(
