@@ -77,7 +77,7 @@ fn use_the_machine(ssh: &Ssh) {
         "mkdir -p /var/lib/app/kept && echo file > /var/lib/app/kept/file",
         "for d in /var/lib/app /home /root /srv /opt /usr/local; do echo gone > $d/gone; done",
         "echo changed > /etc/motd && echo 10.0.0.1 changed >> /etc/hosts",
-        "touch /home/marked && chattr +i /home/marked",
+        "touch /opt/marked && chattr +i /opt/marked",
         "osctl channel edge",
     ] {
         output(ssh, command);
@@ -144,7 +144,7 @@ fn soak_power_cuts_during_a_reset_leave_it_done() {
         "mkdir -p /var/lib/app/kept && echo file > /var/lib/app/kept/file",
     );
     let many =
-        "for d in /home/{1..200}; do mkdir $d; for f in $d/{1..100}; do : > $f; done; done; sync";
+        "for d in /srv/{1..200}; do mkdir $d; for f in $d/{1..100}; do : > $f; done; done; sync";
     let made = ssh.run_within(&format!("bash -c '{many}'"), BOOT_TIMEOUT);
     assert!(made.expect("the guest answers").status.success());
     power_off(running);

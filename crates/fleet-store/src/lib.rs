@@ -43,7 +43,7 @@
 mod error;
 mod keys;
 mod layout;
-#[cfg(feature = "memory")]
+#[cfg(any(test, feature = "memory"))]
 pub mod memory;
 mod store;
 mod transaction;

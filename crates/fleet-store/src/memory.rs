@@ -10,6 +10,8 @@
 mod client;
 mod lease;
 mod server;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::ops::Range as Span;

@@ -221,7 +221,7 @@ mod tests {
             None,
             Some(ResetOrder::Erase),
             Some(kept(Identity::New, &[])),
-            Some(kept(Identity::Kept, &["/var/lib/x", "/etc", "/home/a b"])),
+            Some(kept(Identity::Kept, &["/var/lib/x", "/etc", "/srv/a b"])),
         ] {
             let mut bytes = to_bytes(order.as_ref());
             assert_eq!(from_bytes(&bytes).unwrap(), order);

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use fleet_store::memory::{MemoryClient, MemoryStore};
-use fleet_store::{
+use super::{MemoryClient, MemoryStore};
+use crate::{
     Change, Condition, Keys, Lease, LeaseId, LeaseLost, Operation, Outcome, Store, StoreError,
     Transaction, Watch, WatchEvent,
 };
@@ -65,7 +65,7 @@ async fn conditions_hold_or_nothing_is_done() {
             "{condition:?}"
         );
     }
-    let many = vec![put("a"); fleet_store::OPERATIONS_MAX + 1];
+    let many = vec![put("a"); crate::OPERATIONS_MAX + 1];
     let many = Transaction {
         conditions: Vec::new(),
         operations: many,
