@@ -181,7 +181,7 @@ fn cut_during(bench: &Bench, milliseconds: u64, order: &ResetOrder) {
         ResetOrder::Clear(_) => "/var/lib/app/kept/file",
         ResetOrder::Erase => "",
     };
-    let found = "find /home /var/lib/app -type f 2>/dev/null || true";
+    let found = "find /srv /var/lib/app -type f 2>/dev/null || true";
     assert_eq!(output(&ssh, found), expected, "{name}");
     assert_eq!(ordered(&ssh)["state"], "none", "{name}");
     power_off(running);

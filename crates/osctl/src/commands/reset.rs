@@ -152,13 +152,20 @@ mod tests {
     fn machine() -> (tempfile::TempDir, SystemRoot) {
         let folder = tempfile::tempdir().unwrap();
         let base = folder.path();
-        for path in ["dev", "var/lib/app", "etc/keelson", "usr/share", "home"] {
+        for path in [
+            "dev",
+            "var/lib/app",
+            "etc/keelson",
+            "usr/share",
+            "home",
+            "opt",
+        ] {
             fs::create_dir_all(base.join(path)).unwrap();
         }
         fs::write(base.join("dev/vda6"), vec![0; 1 << 20]).unwrap();
         fs::write(base.join("etc/keelson/update.toml"), "").unwrap();
         symlink("var/lib/app", base.join("short")).unwrap();
-        symlink("nowhere", base.join("home/dangling")).unwrap();
+        symlink("nowhere", base.join("opt/dangling")).unwrap();
         fs::write(base.join("var/lib/app/file"), "").unwrap();
         let root = SystemRoot::new(base);
         (folder, root)
@@ -197,7 +204,7 @@ mod tests {
         let (_folder, root) = machine();
         let kept = |path: &str| kept_path(&root, Path::new(path)).unwrap().to_string();
         assert_eq!(kept("/short/file"), "/var/lib/app/file");
-        assert_eq!(kept("/home/dangling"), "/home/dangling");
+        assert_eq!(kept("/opt/dangling"), "/opt/dangling");
         assert_eq!(kept("/etc/keelson/"), "/etc/keelson");
         assert_eq!(kept("/var"), "/var");
     }
