@@ -60,7 +60,7 @@ pub fn when_it_suits(around: Surroundings<'_>) -> anyhow::Result<Option<String>>
     match verdict {
         Verdict::Now => return attempt.reboot().map(Some),
         Verdict::WaitForOthers(_) | Verdict::LockUnreachable(_) => {
-            around.host.ask_again_at(next_turn(now), Question::Reboot)?
+            around.host.ask_again_at(next_turn(now), Question::Reboot)?;
         }
         Verdict::WaitForWindow(opens) => {
             attempt.undo()?;
