@@ -252,15 +252,15 @@ mod tests {
         UnitName::new(text).expect("a name")
     }
 
-    fn state(sub: &str) -> Option<UnitStatus> {
-        Some(UnitStatus {
+    fn state(sub: &str) -> UnitStatus {
+        UnitStatus {
             hash: "a".to_owned(),
             reached: State::Launched,
             load: "loaded".to_owned(),
             active: "active".to_owned(),
             sub: sub.to_owned(),
             problem: String::new(),
-        })
+        }
     }
 
     fn session(lease: i64) -> Session {
@@ -283,23 +283,23 @@ mod tests {
         let outbox = Outbox::default();
         let now = Instant::now();
         let unit = || name("a.service");
-        outbox.publish(unit(), state("x"));
+        outbox.publish(unit(), Some(state("x")));
         assert_eq!(outbox.take(now), Task::Nothing, "there is no session");
         outbox.set_session(Some(session(1)));
         assert_eq!(outbox.take(now), Task::Begin(session(1)));
         for _ in 0..STATES_PER_WINDOW {
             for sub in ["start", "running"] {
-                outbox.publish(unit(), state(sub));
+                outbox.publish(unit(), Some(state(sub)));
             }
-            assert_eq!(states(outbox.take(now)), [(unit(), state("running"))]);
+            assert_eq!(states(outbox.take(now)), [(unit(), Some(state("running")))]);
             assert_eq!(outbox.take(now), Task::Nothing);
         }
         let then = now + WINDOW;
         for sub in ["reload", "exited"] {
-            outbox.publish(unit(), state(sub));
+            outbox.publish(unit(), Some(state(sub)));
             assert_eq!(outbox.take(now), Task::Later(then));
         }
-        assert_eq!(states(outbox.take(then)), [(unit(), state("exited"))]);
+        assert_eq!(states(outbox.take(then)), [(unit(), Some(state("exited")))]);
         outbox.publish(unit(), None);
         assert_eq!(
             states(outbox.take(then)),
@@ -314,14 +314,14 @@ mod tests {
         let now = Instant::now();
         outbox.set_session(Some(session(1)));
         outbox.take(now);
-        outbox.publish(name("a.service"), state("running"));
-        outbox.publish(name("b.service"), state("running"));
+        outbox.publish(name("a.service"), Some(state("running")));
+        outbox.publish(name("b.service"), Some(state("running")));
         outbox.take(now);
-        outbox.publish(name("c.service"), state("running"));
+        outbox.publish(name("c.service"), Some(state("running")));
         let found = ["a.service", "c.service", "old.service"].map(name);
         outbox.delete_states_but_own(&session(1), found.into());
         let expected = [
-            (name("c.service"), state("running")),
+            (name("c.service"), Some(state("running"))),
             (name("old.service"), None),
         ];
         assert_eq!(states(outbox.take(now)), expected);
@@ -334,7 +334,7 @@ mod tests {
         outbox.set_session(Some(session(1)));
         outbox.take(now);
         for unit in ["a.service", "b.service"] {
-            outbox.publish(name(unit), state("old"));
+            outbox.publish(name(unit), Some(state("old")));
         }
         let Task::Write(session_1, batch) = outbox.take(now) else {
             panic!("nothing to write");
@@ -342,7 +342,10 @@ mod tests {
         outbox.publish(name("a.service"), None);
         outbox.put_back(&session_1, batch.clone());
         let then = now + WINDOW;
-        let expected = [(name("a.service"), None), (name("b.service"), state("old"))];
+        let expected = [
+            (name("a.service"), None),
+            (name("b.service"), Some(state("old"))),
+        ];
         assert_eq!(states(outbox.take(then)), expected);
         outbox.set_session(Some(session(2)));
         outbox.take(then);

@@ -14,7 +14,7 @@ pub(crate) fn read(root: &SystemRoot, boot: &BootFacts) -> Fact<u32> {
 /// Forgets the failed boots of the running version; writes nothing if there are none.
 pub(crate) fn clear(root: &SystemRoot, boot: &BootFacts) -> Fact<()> {
     boot_record::change(root, boot, |record| {
-        record.clear_failed_boots(&boot.root_hash)
+        record.clear_failed_boots(&boot.root_hash);
     })
 }
 

@@ -255,6 +255,6 @@ mod tests {
         };
         assert_eq!(stale("m1", half_a_year + 5), ["1 m1"]);
         assert_eq!(stale("m2", half_a_year + 6), ["1 gone"]);
-        assert_eq!(stale("m3", half_a_year + 5), [String::new(); 0]);
+        assert_eq!(stale("m3", half_a_year + 5), Vec::<String>::new());
     }
 }

@@ -9,7 +9,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use disk_format::gpt::{Disk as _, GptError, PartitionTable};
-use disk_format::meta::ResetOrder;
+use disk_format::meta::{BootRecord, ResetOrder};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::boot_loader::record::{self, RecordError};
@@ -138,7 +138,7 @@ pub(crate) fn prepare(
         }
     };
     if order.is_some() {
-        record::change(boot_disk, |record| record.forget_reset())?;
+        record::change(boot_disk, BootRecord::forget_reset)?;
     }
     reset::remove_remains(Path::new(STATE));
     Ok(history)

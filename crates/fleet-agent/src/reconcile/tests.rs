@@ -18,13 +18,13 @@ fn wanted(hash: &str, desired: State) -> Wanted {
     }
 }
 
-fn held(hash: &str, is_launched: bool) -> Option<HeldUnit> {
-    Some(HeldUnit {
+fn held(hash: &str, is_launched: bool) -> HeldUnit {
+    HeldUnit {
         hash: hash.to_owned(),
         is_launched,
         on_partition: OnPartition::Keep,
         is_installable: false,
-    })
+    }
 }
 
 fn announced(hash: &str) -> Presence {
@@ -37,7 +37,7 @@ fn announced(hash: &str) -> Presence {
 fn running() -> Case {
     Case {
         wish: Wish::Unit(wanted("a", State::Launched)),
-        held: held("a", true),
+        held: Some(held("a", true)),
         presence: announced("a"),
         activity: Activity::Running,
     }
@@ -70,7 +70,7 @@ fn obey(case: &mut Case, step: Step) {
     };
     match step {
         Step::Announce => case.presence = announced(&hash),
-        Step::Load => case.held = held(&hash, false),
+        Step::Load => case.held = Some(held(&hash, false)),
         Step::Start => launch(case, true, Activity::Running),
         Step::Stop => launch(case, false, Activity::Stopped),
         Step::Unload => case.held = None,
@@ -183,7 +183,7 @@ fn a_refused_announcement_is_not_repeated() {
 fn a_unit_waits_for_those_it_replaces() {
     let mut case = running();
     case.activity = Activity::Stopped;
-    case.held = held("a", false);
+    case.held = Some(held("a", false));
     assert_eq!(next_step(&case, REGISTERED, true), Step::Rest);
     assert_eq!(next_step(&case, REGISTERED, false), Step::Start);
     assert!(running().is_in_the_way());
@@ -198,7 +198,7 @@ fn a_unit_waits_for_those_it_replaces() {
 fn a_cut_machine_keeps_what_runs_and_starts_nothing_the_store_does_not_know_of() {
     let mut case = running();
     assert_eq!(settle(&mut case, CUT), []);
-    case.held = held("a", false);
+    case.held = Some(held("a", false));
     case.activity = Activity::Stopped;
     assert_eq!(
         settle(&mut case.clone(), CUT),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
-use disk_format::meta::{Identity, Kept, KeptPath, ResetOrder};
+use disk_format::meta::{BootRecord, Identity, Kept, KeptPath, ResetOrder};
 use machine_facts::boot_facts::BootFacts;
 use machine_facts::system_root::SystemRoot;
 use machine_facts::update_files;
@@ -132,7 +132,7 @@ fn give(root: &SystemRoot, boot: &BootFacts, order: ResetOrder) -> anyhow::Resul
 }
 
 fn cancel(root: &SystemRoot, boot: &BootFacts) -> anyhow::Result<&'static str> {
-    let forgotten = boot_record::change(root, boot, |record| record.forget_reset());
+    let forgotten = boot_record::change(root, boot, BootRecord::forget_reset);
     if forgotten.map_err(|error| anyhow!(error.reason()))? {
         return Ok("the reset is not ordered any more");
     }

@@ -13,7 +13,7 @@ use crate::fixture::{Build, Releases};
 use crate::machine::TestMachine;
 
 const INTERFACE: &str = "org.keelson.Update1.Manager";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[test]
 fn progress_and_state_are_told_as_they_change() {

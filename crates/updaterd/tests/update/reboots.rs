@@ -43,7 +43,7 @@ fn whoever_is_logged_in_is_warned_and_otherwise_it_is_at_once() {
     };
     let watched = with_host(IMMEDIATE, users());
     watched.ask();
-    assert_eq!(watched.asked(), [Asked::Notice(Duration::from_secs(60))]);
+    assert_eq!(watched.asked(), [Asked::Notice(Duration::from_mins(1))]);
     let curt = with_host("reboot = \"immediate\"\nreboot-notice = 0\n", users());
     curt.ask();
     assert_eq!(curt.asked(), [Asked::Reboot]);

@@ -121,8 +121,8 @@ fn a_run_that_is_killed_anywhere_is_made_up_for() {
     let mut killed = 0;
     for reports_left in (0..200).map(AtomicUsize::new) {
         let machine = TestMachine::new(&Build::new("1"), &releases);
-        let killer = Killer { reports_left };
-        let ended = catch_unwind(AssertUnwindSafe(|| run(&machine.root, &order, &killer)));
+        let watcher = Killer { reports_left };
+        let ended = catch_unwind(AssertUnwindSafe(|| run(&machine.root, &order, &watcher)));
         if let Ok(outcome) = ended {
             assert_eq!(outcome.expect("it works"), installed("2"));
             assert!(killed > 20, "{killed} reports are too few to be true");
