@@ -5,3 +5,4 @@ pub(crate) mod boot_count;
 pub(crate) mod boot_path;
 pub(crate) mod demotion;
 pub(crate) mod efi_variable;
+pub(crate) mod record;

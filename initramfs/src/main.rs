@@ -14,7 +14,7 @@ use crate::failure::StepFailed;
 use crate::kernel::{modules::KernelModules, mounts};
 use crate::report::{boot_facts::BootFacts, progress::Progress};
 use crate::root::{switch, verity_root};
-use crate::state::{etc_layers, folders, partition};
+use crate::state::{etc_layers, folders, partition, reset};
 
 mod boot_loader;
 mod boot_options;
@@ -69,7 +69,10 @@ fn boot() -> Result<Infallible, StepFailed> {
         verity_root::open(&disk, &options.root_hash)
     })?;
     progress.step("mount the root", || verity_root::mount_root(&device))?;
-    let history = progress.step("prepare state", || partition::prepare(&disk))?;
+    let order = progress.infallible("look for an order to reset", || reset::ordered(&disk));
+    let history = progress.step("prepare state", || {
+        partition::prepare(&disk, order.as_ref())
+    })?;
     progress.step("mount the folders of state", folders::mount_all)?;
     progress.step("assemble /etc", || etc_layers::assemble(&options.root_hash))?;
     let steps = progress.finished();

@@ -10,5 +10,6 @@ pub(crate) mod machine_id;
 pub(crate) mod marker;
 pub(crate) mod partition;
 pub(crate) mod random;
+pub(crate) mod reset;
 pub(crate) mod table;
 pub(crate) mod tree_copy;

@@ -122,18 +122,7 @@ fn add_boot(list: &mut ArgumentList, machine: &Machine, variables: Option<&Path>
 }
 
 fn add_disk(list: &mut ArgumentList, index: usize, disk: &Disk) {
-    let format = match disk.format {
-        DiskFormat::Raw => "raw",
-        DiskFormat::Qcow2 => "qcow2",
-    };
-    let snapshot = match disk.mode {
-        DiskMode::Persistent => "off",
-        DiskMode::Snapshot => "on",
-    };
-    let drive =
-        format!("if=none,id=drive{index},format={format},snapshot={snapshot},discard=unmap,file=");
-    list.option_with_path("-drive", &drive, &disk.path);
-
+    add_drive(list, index, disk);
     let device = match disk.interface {
         DiskInterface::VirtioBlock => "virtio-blk-pci",
         DiskInterface::Nvme => "nvme",
@@ -143,6 +132,34 @@ fn add_disk(list: &mut ArgumentList, index: usize, disk: &Disk) {
         }
     };
     list.option("-device", &disk_device(device, index, disk));
+}
+
+fn add_drive(list: &mut ArgumentList, index: usize, disk: &Disk) {
+    let format = match disk.format {
+        DiskFormat::Raw => "raw",
+        DiskFormat::Qcow2 => "qcow2",
+    };
+    let snapshot = match &disk.mode {
+        DiskMode::Persistent => "off",
+        DiskMode::Snapshot => "on",
+        DiskMode::Recorded(log) => return add_recorded_drive(list, index, disk, log),
+    };
+    let drive =
+        format!("if=none,id=drive{index},format={format},snapshot={snapshot},discard=unmap,file=");
+    list.option_with_path("-drive", &drive, &disk.path);
+}
+
+/// A raw image below QEMU's driver that records what is written.
+fn add_recorded_drive(list: &mut ArgumentList, index: usize, disk: &Disk, log: &Path) {
+    let sector = disk.sector_size.bytes();
+    let mut value = OsString::from(format!(
+        "if=none,id=drive{index},driver=blklogwrites,log-sector-size={sector},file.driver=raw,\
+         file.file.driver=file,log.driver=file,file.file.filename="
+    ));
+    value.push(escape(&disk.path));
+    value.push(",log.filename=");
+    value.push(escape(log));
+    list.0.extend(["-drive".into(), value]);
 }
 
 fn disk_device(device: &str, index: usize, disk: &Disk) -> String {
@@ -155,6 +172,12 @@ fn disk_device(device: &str, index: usize, disk: &Disk) -> String {
     ];
     if disk.interface == DiskInterface::VirtioScsi {
         properties.push(format!("bus=scsi{index}.0"));
+    }
+    let is_recorded = matches!(disk.mode, DiskMode::Recorded(_));
+    if is_recorded && disk.interface == DiskInterface::VirtioBlock {
+        // Merged requests have as many pieces as the host's system call takes (1024), and the driver that
+        // records them adds one: such a write fails.
+        properties.push("request-merging=off".to_owned());
     }
     properties.push(match &disk.serial {
         Some(serial) => format!("serial={serial}"),

@@ -126,6 +126,20 @@ impl BootSector {
         self.step(&[0xb0, 0xfe, 0xe6, 0x64]) // mov al, 0xfe; out 0x64, al
     }
 
+    /// Writes the program's own sector to the one behind it.
+    #[must_use]
+    pub fn copy_to_second_sector(self) -> Self {
+        self.step(&[
+            0x31, 0xc0, // xor ax, ax
+            0x8e, 0xc0, // mov es, ax
+            0xb8, 0x01, 0x03, // mov ax, 0x301 (write one sector)
+            0xbb, 0x00, 0x7c, // mov bx, LOAD_ADDRESS
+            0xb9, 0x02, 0x00, // mov cx, 2 (the second)
+            0xba, 0x80, 0x00, // mov dx, 0x80 (first disk)
+            0xcd, 0x13, // int 0x13
+        ])
+    }
+
     /// Ends QEMU with the exit code `2 * code + 1`, if the machine has the `isa-debug-exit`
     /// device at port 0xf4.
     #[must_use]

@@ -38,7 +38,15 @@ impl Disk {
         }
     }
 
-    /// The same, and the image stays as it is: writes are thrown away with the machine.
+    /// A raw virtio disk whose writes last, and what the guest writes is recorded in this file, which is made anew.
+    pub fn recorded(path: impl Into<PathBuf>, log: impl Into<PathBuf>) -> Self {
+        Self {
+            mode: DiskMode::Recorded(log.into()),
+            ..Self::new(path)
+        }
+    }
+
+    /// A raw virtio disk whose image stays as it is: writes are thrown away with the machine.
     pub fn snapshot(path: impl Into<PathBuf>) -> Self {
         Self {
             mode: DiskMode::Snapshot,
@@ -87,10 +95,13 @@ impl SectorSize {
 }
 
 /// What becomes of a guest's writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DiskMode {
     /// They change the image.
     Persistent,
     /// They are thrown away with the machine; several machines may share the image.
     Snapshot,
+    /// They change the image, and this file records them and the flushes between them, for
+    /// [`crate::write_log`]. Discards do nothing. The image must be raw.
+    Recorded(PathBuf),
 }

@@ -48,6 +48,7 @@ pub mod ssh;
 mod strip;
 mod sync;
 mod terminal;
+pub mod write_log;
 
 pub use acceleration::{ACCELERATION_VARIABLE, Acceleration, Detection};
 pub use binary::{DEFAULT_BINARY, OLDEST_VERSION, QemuVersion};

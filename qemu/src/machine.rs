@@ -3,7 +3,7 @@
 //! A [`Machine`] is a plain value: it can be cloned, changed and started as often as one likes.
 //! It runs nothing by itself; [`Machine::start`] returns the [`crate::Running`] that does.
 
-use crate::{Acceleration, DEFAULT_BINARY, Disk, Network, QemuError, smbios};
+use crate::{Acceleration, DEFAULT_BINARY, Disk, DiskFormat, DiskMode, Network, QemuError, smbios};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -206,6 +206,9 @@ impl Machine {
             let reason = "a disk's serial number has at most 20 characters, without comma or space";
             return Err(self.invalid(reason));
         }
+        if matches!(disk.mode, DiskMode::Recorded(_)) && disk.format != DiskFormat::Raw {
+            return Err(self.invalid("only the writes to a raw disk can be recorded"));
+        }
         Ok(())
     }
 
@@ -232,7 +235,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        let mut machines = vec![machine(); 7];
+        let mut machines = vec![machine(); 8];
         machines[0].name = "a/b".to_owned();
         machines[1].name = "..".to_owned();
         machines[2].cpus = 0;
@@ -243,6 +246,10 @@ mod tests {
             ..Disk::new("x")
         }];
         machines[6].credentials = vec![("big".to_owned(), vec![0; 50_000])];
+        machines[7].disks = vec![Disk {
+            format: DiskFormat::Qcow2,
+            ..Disk::recorded("x", "log")
+        }];
         for machine in machines {
             let error = machine.validate().unwrap_err();
             assert!(error.to_string().starts_with("machine "), "{error}");

@@ -12,8 +12,8 @@ use crate::qmp::Qmp;
 use crate::run_directory::RunDirectory;
 use crate::ssh::{Ssh, SshKey};
 use crate::{
-    Boot, Console, FirmwareVariables, Forward, LogPolicy, Machine, QemuError, QemuVersion,
-    interrupt, network,
+    Boot, Console, Disk, DiskMode, FirmwareVariables, Forward, LogPolicy, Machine, QemuError,
+    QemuVersion, interrupt, network,
 };
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -66,6 +66,7 @@ impl Machine {
             messages: directory.path().join(MESSAGES_NAME),
             tolerated: self.tolerated.clone(),
         };
+        make_write_logs(&self.disks)?;
         let command = self.command(&resources, &directory)?;
         let child = ChildProcess::spawn(command, vec![control_theirs, console_theirs])?;
         let (console, capture) = Console::capture(console, files)?;
@@ -249,6 +250,16 @@ impl Drop for Running {
 fn socket_pair() -> Result<(UnixStream, OwnedFd), QemuError> {
     let (ours, theirs) = UnixStream::pair().map_err(QemuError::file("create", "a socket pair"))?;
     Ok((ours, theirs.into()))
+}
+
+/// QEMU opens the logs, and makes none.
+fn make_write_logs(disks: &[Disk]) -> Result<(), QemuError> {
+    for disk in disks {
+        if let DiskMode::Recorded(log) = &disk.mode {
+            File::create(log).map_err(QemuError::file("create", log))?;
+        }
+    }
+    Ok(())
 }
 
 fn variables(boot: &Boot, directory: &RunDirectory) -> Result<Option<PathBuf>, QemuError> {

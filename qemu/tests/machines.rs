@@ -4,6 +4,7 @@
 //! once more: see `helper`. No Linux is booted here.
 
 use keelson_qemu::boot_sector::BootSector;
+use keelson_qemu::write_log::{Request, WriteLog};
 use keelson_qemu::{
     Boot, Disk, DiskInterface, DiskMode, LogPolicy, Machine, Network, PanicDevice, QemuError,
     RebootPolicy, Running, SectorSize, TerminalEnd, WaitCause, Watchdog, interrupt,
@@ -215,6 +216,30 @@ fn every_device_is_accepted() {
     machine.panic_device = PanicDevice::Exit;
     let running = machine.start(&fixture.run()).unwrap();
     running.console().wait_for("up", SOON).unwrap();
+}
+
+#[test]
+fn writes_are_recorded_and_change_the_image() {
+    let guest = BootSector::new().copy_to_second_sector().print("up\r\n");
+    let fixture = Fixture::new(&guest);
+    let log = fixture.run().join("writes.log");
+    let mut machine = fixture.machine();
+    machine.disks = vec![Disk::recorded(fixture.disk(), &log)];
+    let mut running = machine.start(&fixture.run()).unwrap();
+    running.console().wait_for("up", SOON).unwrap();
+    running.quit().unwrap();
+    let entries: Vec<_> = WriteLog::open(&log).unwrap().map(Result::unwrap).collect();
+    fs::remove_file(log).unwrap();
+    let sector = guest.disk_image()[..512].to_vec();
+    let requests: Vec<_> = entries.into_iter().flatten().collect();
+    let write = Request::Write {
+        offset: 512,
+        data: sector.clone(),
+        is_durable: false,
+    };
+    // QEMU flushes when it ends.
+    assert_eq!(requests, [write, Request::Flush]);
+    assert_eq!(fs::read(fixture.disk()).unwrap()[512..1024], sector);
 }
 
 #[test]

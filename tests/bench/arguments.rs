@@ -1,7 +1,9 @@
 //! The command line of `bench`, as clap derives it.
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+
+use crate::updates::client::Order;
 
 /// Which figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -16,14 +18,27 @@ pub(crate) enum Section {
     Kv,
     /// The key-value store's v3 API beside etcd's
     Kv3,
+    /// Updates: bytes fetched and seconds
+    Updates,
 }
 
-/// Measures Keelson beside a stock Debian 13 and etcd and prints Markdown tables.
+/// What this program runs itself for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Work {
+    /// One update of a root
+    #[command(hide = true)]
+    Update(Order),
+}
+
+/// Measures Keelson beside a stock Debian 13, etcd, casync and others and prints Markdown tables.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
 pub(crate) struct Arguments {
+    /// One piece of it.
+    #[command(subcommand)]
+    pub(crate) work: Option<Work>,
     /// The builder, keelson
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", default_value = "target/release/keelson")]
     pub(crate) builder: PathBuf,
     /// How often each thing is measured; the table shows medians
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
@@ -42,7 +57,7 @@ pub(crate) struct Arguments {
         env = "KEELSON_CACHE"
     )]
     pub(crate) cache: PathBuf,
-    /// Measure almost nothing of `kv3`, to try whether it works
+    /// Measure almost nothing of `kv3` and `updates`, to try whether they work
     #[arg(long)]
     pub(crate) quick: bool,
     /// Say where the time of each boot went

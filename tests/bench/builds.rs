@@ -36,6 +36,21 @@ pub(crate) struct Builder {
     pub(crate) cache: PathBuf,
 }
 
+/// What an image is built from, and where.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sources<'a> {
+    /// With `image/`, `units/` and `initramfs/`.
+    pub(crate) checkout: &'a Path,
+    /// Cached steps and packages.
+    pub(crate) cache: &'a Path,
+    /// Where the image goes.
+    pub(crate) output: &'a Path,
+    /// Our programs.
+    pub(crate) programs: &'a Path,
+    /// The image's version.
+    pub(crate) version: &'a str,
+}
+
 /// A checkout and a cache that nobody else uses; they go when this does.
 #[derive(Debug)]
 struct Laboratory {
@@ -57,29 +72,51 @@ impl Builder {
     /// The image of the checkout, built if it is not.
     pub(crate) fn image(&self) -> anyhow::Result<BuiltImage> {
         eprintln!("bench: building Keelson's image");
-        let mut build = self.command(&self.checkout, &self.cache);
+        let mut build = self.command(&self.checkout, &self.cache, &self.cache.join("image"));
         command::run(build.arg("--renew-vanished"))?;
         Ok(BuiltImage::load(&self.cache.join("image/keelson-vm.json"))?)
     }
 
-    fn command(&self, checkout: &Path, cache: &Path) -> Command {
+    /// An image of another checkout and other programs, in another cache.
+    pub(crate) fn image_of(&self, sources: &Sources<'_>) -> anyhow::Result<BuiltImage> {
+        let mut build = self.command(sources.checkout, sources.cache, sources.output);
+        build.arg("--programs").arg(sources.programs);
+        command::run(build.arg("--version").arg(sources.version))?;
+        Ok(BuiltImage::load(&sources.output.join("keelson-vm.json"))?)
+    }
+
+    /// The builder with one of its commands.
+    pub(crate) fn keelson(&self, subcommand: &str) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("build").arg("--checkout").arg(checkout);
+        command.arg(subcommand);
+        command
+    }
+
+    /// The folder of our programs as cargo built them.
+    pub(crate) fn programs(&self) -> anyhow::Result<&Path> {
+        self.program.parent().context("the builder has no folder")
+    }
+
+    fn command(&self, checkout: &Path, cache: &Path, output: &Path) -> Command {
+        let mut command = self.keelson("build");
+        command.arg("--checkout").arg(checkout);
         command.arg("--cache").arg(cache);
-        command.arg("--output").arg(cache.join("image"));
+        command.arg("--output").arg(output);
         command
     }
 
     /// Seconds of one build in `laboratory`.
     fn timed(&self, laboratory: &Laboratory) -> anyhow::Result<f64> {
-        let mut build = self.command(&laboratory.path("checkout"), &laboratory.path("cache"));
+        let cache = laboratory.path("cache");
+        let output = cache.join("image");
+        let mut build = self.command(&laboratory.path("checkout"), &cache, &output);
         let (took, _) = command::run(build.arg("--programs").arg(laboratory.path("programs")))?;
         Ok(took.as_secs_f64())
     }
 
     /// Our programs as cargo built them for the image, in one folder.
-    fn collect_programs(&self, target: &Path) -> anyhow::Result<()> {
-        let built = self.program.parent().context("the builder has no folder")?;
+    pub(crate) fn collect_programs(&self, target: &Path) -> anyhow::Result<()> {
+        let built = self.programs()?;
         let recipe = Recipe::load(&self.checkout.join("image/os.toml"))?;
         fs::create_dir(target)?;
         let names = recipe
@@ -103,12 +140,7 @@ impl Laboratory {
             .prefix("bench-")
             .tempdir_in(&builder.cache)?;
         let laboratory = Self { folder };
-        for name in CHECKOUT_FOLDERS {
-            let target = laboratory.path("checkout").join(name);
-            copy_folder(&builder.checkout.join(name), &target, &|from, to| {
-                fs::copy(from, to).map(drop)
-            })?;
-        }
+        copy_checkout(&builder.checkout, &laboratory.path("checkout"))?;
         let packages = laboratory.path("cache").join("packages");
         copy_folder(&builder.cache.join("packages"), &packages, &|from, to| {
             fs::hard_link(from, to)
@@ -171,10 +203,19 @@ fn link_or_copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-type TakeFile<'a> = &'a dyn Fn(&Path, &Path) -> std::io::Result<()>;
+/// Copies what a build with built programs reads.
+pub(crate) fn copy_checkout(from: &Path, to: &Path) -> anyhow::Result<()> {
+    CHECKOUT_FOLDERS.iter().try_for_each(|name| {
+        copy_folder(&from.join(name), &to.join(name), &|from, to| {
+            fs::copy(from, to).map(drop)
+        })
+    })
+}
+
+pub(crate) type TakeFile<'a> = &'a dyn Fn(&Path, &Path) -> std::io::Result<()>;
 
 /// Makes `to` as `from`, its files by `take_file`; symbolic links stay what they are.
-fn copy_folder(from: &Path, to: &Path, take_file: TakeFile<'_>) -> anyhow::Result<()> {
+pub(crate) fn copy_folder(from: &Path, to: &Path, take_file: TakeFile<'_>) -> anyhow::Result<()> {
     fs::create_dir_all(to)?;
     let entries = fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))?;
     for entry in entries {

@@ -22,8 +22,9 @@ mod sizes;
 mod stock;
 mod stock_disk;
 mod table;
+mod updates;
 
-use arguments::{Arguments, Section};
+use arguments::{Arguments, Section, Work};
 use table::Table;
 
 fn main() -> ExitCode {
@@ -39,6 +40,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if let Some(Work::Update(order)) = &arguments.work {
+        return order.obey();
+    }
     interrupt::install()?;
     let all = [Section::Sizes, Section::Builds, Section::Boots];
     if all.iter().any(|section| arguments.wants(*section)) {
@@ -50,6 +54,22 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.wants(Section::Kv3) {
         key_value_store_v3(arguments)?;
     }
+    if arguments.wants(Section::Updates) {
+        updates(arguments)?;
+    }
+    Ok(())
+}
+
+/// Updates, beside a full download, casync, xdelta3 and dd.
+fn updates(arguments: &Arguments) -> anyhow::Result<()> {
+    let tables: Vec<String> = updates::measure(arguments)?
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let text = tables.join("\n");
+    let path = arguments.cache.join("bench-updates.md");
+    std::fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+    print!("{text}");
     Ok(())
 }
 

@@ -124,6 +124,7 @@ impl Unit {
     fn number(self, samples: &[f64]) -> String {
         match (median(samples), self) {
             (None, _) => "–".to_owned(),
+            (Some(value), Self::Megabytes) if value < 1.0 => format!("{value:.3} MB"),
             (Some(value), Self::Megabytes) => format!("{value:.1} MB"),
             (Some(value), Self::Seconds) => format!("{value:.2} s"),
             (Some(value), Self::Count) => format!("{value:.0}"),

@@ -1,17 +1,23 @@
 //! A disk as an updater or an accident leaves it: another version in slot b, an entry's counter, damage.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use disk_format::boot_entry::BootEntry;
 use disk_format::esp::Esp;
 use disk_format::gpt::{Partition, PartitionTable, SectorSize, partition_type};
-use disk_format::meta::BootRecord;
-use disk_format::verity::RootHash;
+use disk_format::meta::{BootRecord, ResetOrder};
+use disk_format::verity::{RootHash, verify};
 use disk_format::window::Window;
 use image_build::output::Manifest;
+use rustix::fs::{FallocateFlags, fallocate};
 use uuid::Uuid;
+
+const SECTOR_BYTES: u64 = 512;
+/// A header, and the usual 128 entries.
+const TABLE_SECTORS: u64 = 33;
 
 /// A machine's disk while the machine is off.
 pub(crate) struct InstalledDisk {
@@ -73,6 +79,18 @@ impl InstalledDisk {
         names
     }
 
+    /// Files in the boot loader's folder, by name.
+    pub(crate) fn boot_files(&self) -> Vec<(String, Vec<u8>)> {
+        let mut files = Vec::new();
+        self.change_esp(|esp| {
+            for name in esp.list("EFI/Linux").expect("the folder exists") {
+                let contents = esp.read_file(&format!("EFI/Linux/{name}"));
+                files.push((name, contents.unwrap_or_default()));
+            }
+        });
+        files
+    }
+
     /// Gives a version's entry its tries back, whatever its counter says.
     pub(crate) fn count_entry(&self, version: &str) {
         let is_of_version =
@@ -104,6 +122,16 @@ impl InstalledDisk {
         record.write(&mut meta).expect("meta can be written");
     }
 
+    /// Orders a reset at the next boot.
+    pub(crate) fn order_reset(&mut self, order: ResetOrder) {
+        let place = self.partition("meta").clone();
+        let mut meta = Window::new(&mut self.file, place.start_bytes, place.length_bytes)
+            .expect("meta is on the disk");
+        let mut record = BootRecord::read(&mut meta).expect("a boot record").0;
+        record.order_reset(order).expect("a short order");
+        record.write(&mut meta).expect("meta can be written");
+    }
+
     /// Overwrites the beginning of a partition.
     pub(crate) fn wipe(&self, name: &str, length_bytes: usize) {
         let start = self.partition(name).start_bytes;
@@ -112,6 +140,67 @@ impl InstalledDisk {
             .expect("the disk is that long");
         file.write_all(&vec![0; length_bytes])
             .expect("the disk can be written");
+    }
+
+    /// Loses the table at the disk's start, entries included.
+    pub(crate) fn destroy_primary_table(&self) {
+        self.overwrite(SECTOR_BYTES, TABLE_SECTORS * SECTOR_BYTES);
+    }
+
+    /// Loses the table at the disk's end.
+    pub(crate) fn destroy_backup_table(&self) {
+        let length = TABLE_SECTORS * SECTOR_BYTES;
+        self.overwrite(self.length_bytes - length, length);
+    }
+
+    /// Both tables are valid, and the same.
+    pub(crate) fn assert_both_tables_valid(&mut self) {
+        let is_valid = PartitionTable::backup_is_at_end(
+            &mut self.file,
+            SectorSize::Bytes512,
+            self.length_bytes,
+        );
+        assert!(
+            is_valid.expect("the disk can be read"),
+            "a table is missing"
+        );
+    }
+
+    /// Loses all of a partition.
+    pub(crate) fn erase(&self, name: &str) {
+        let place = self.partition(name);
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        fallocate(&self.file, flags, place.start_bytes, place.length_bytes)
+            .expect("the file system has holes");
+    }
+
+    /// Damages a block in every so many of a slot.
+    pub(crate) fn damage(&self, name: &str, every_blocks: u64) {
+        let place = self.partition(name);
+        for block in
+            (0..place.length_bytes / 4096).step_by(usize::try_from(every_blocks).expect("few"))
+        {
+            self.overwrite(place.start_bytes + block * 4096, 4096);
+        }
+    }
+
+    /// Checks all of a slot against the root that its partitions are named after.
+    pub(crate) fn assert_slot_holds(&self, slot: &str, hash: &RootHash) {
+        let (root, tree) = (format!("root-{slot}"), format!("root-{slot}-verity"));
+        assert_eq!(self.partition(&root).guid, hash.data_partition_guid());
+        assert_eq!(self.partition(&tree).guid, hash.hash_partition_guid());
+        let window = |name: &str| {
+            let place = self.partition(name);
+            let window = Window::new(&self.file, place.start_bytes, place.length_bytes);
+            BufReader::with_capacity(1 << 20, window.expect("it is on the disk"))
+        };
+        verify(window(&root), window(&tree), hash).unwrap_or_else(|e| panic!("slot {slot}: {e}"));
+    }
+
+    fn overwrite(&self, offset: u64, length: u64) {
+        let zeros = vec![0; usize::try_from(length).expect("short")];
+        let written = self.file.write_all_at(&zeros, offset);
+        written.expect("the disk can be written");
     }
 
     /// Flips one bit of the first place in a partition where `needle` stands.

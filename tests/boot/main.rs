@@ -3,10 +3,19 @@
 //! The image is the one `tests/run` built; each test has its own copy of the disk. Boots are few and
 //! serve many checks each: one costs some twenty seconds in software emulation.
 
+mod bad_releases;
+mod broken_line;
 mod corruption;
+mod damaged_disks;
 mod installed;
 mod interfaces;
 mod life_of_a_machine;
+mod outcomes;
+mod power_cuts;
+mod releases;
+mod replay;
+mod reset;
 mod soak;
 mod support;
 mod updates;
+mod variants;

@@ -8,9 +8,9 @@ use keelson_qemu::{Bind, Bridge, GuestFile, NamespaceMachine, RunningNamespace};
 use crate::root::{root_tree, work_folder};
 
 /// On a busy host; a good boot takes a second.
-const BOOT: Duration = Duration::from_mins(2);
+pub(crate) const BOOT: Duration = Duration::from_mins(2);
 /// For a command in a machine.
-const SOON: Duration = Duration::from_mins(1);
+pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 const HELLO: &str = "\
 [Unit]
@@ -193,7 +193,7 @@ fn a_machine_dies_with_the_process_that_started_it() {
     assert!(!mounts().contains(&own));
 }
 
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = std::time::Instant::now() + BOOT;
     loop {
         if let Some(found) = look() {

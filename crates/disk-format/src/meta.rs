@@ -19,6 +19,7 @@
 mod boot_record;
 mod copy;
 mod error;
+mod reset_order;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,10 @@ use std::io::{Read, Seek, SeekFrom};
 
 pub use boot_record::{BootRecord, FAILED_BOOTS_LIMIT};
 pub use error::{CopyProblem, MetaError};
+pub use reset_order::{
+    Identity, InvalidKeptPath, Kept, KeptPath, OrderTooLong, RESET_ORDER_LIMIT_BYTES,
+    RESET_REMAINS, ResetOrder, STATE_PLACES,
+};
 
 use crate::disk::Disk;
 

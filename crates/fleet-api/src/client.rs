@@ -190,6 +190,24 @@ impl Client {
         self.get_one(&["units", name, "status"]).await
     }
 
+    /// The same from one machine alone.
+    pub async fn status_on(
+        &self,
+        name: &str,
+        machine_id: &str,
+    ) -> Result<Option<StatusPage>, ApiError> {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("machineID", machine_id)
+            .finish();
+        let path = path::of(&["units", name, "status"]);
+        let path = format!("{path}?{query}");
+        match self.send(Request::new(Method::GET, path)).await {
+            Ok(answer) => answer.json().map(Some),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A unit's journal.
     pub async fn journal(&self, name: &str, query: &JournalQuery) -> Result<Journal, ApiError> {
         let path = path::of(&["units", name, "journal"]);

@@ -83,6 +83,8 @@ pub enum Removal {
     MachineGone,
     /// The machine is drained.
     Draining,
+    /// It was asked to leave.
+    Moving,
     /// The machine does not suit it any more.
     Refused(Refusal),
     /// Another unit takes its place.
@@ -96,6 +98,7 @@ impl fmt::Display for Removal {
             Self::Twice => f.write_str("it is on another machine as well"),
             Self::MachineGone => f.write_str("the machine is gone"),
             Self::Draining => f.write_str("the machine is drained"),
+            Self::Moving => f.write_str("it was asked to leave"),
             Self::Refused(refusal) => refusal.fmt(f),
             Self::ReplacedBy(unit) => write!(f, "{unit} replaces it"),
         }

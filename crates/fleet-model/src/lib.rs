@@ -26,5 +26,5 @@ pub use options::{FleetOptions, OnPartition, OptionError, Placement};
 pub use resources::{Capacity, Resource, Resources};
 pub use schedule::schedule;
 pub use state::State;
-pub use unit::Unit;
+pub use unit::{Moving, Unit};
 pub use view::View;

@@ -26,6 +26,18 @@ pub struct Unit {
     /// machine says so before it starts a unit, in a transaction that fails if the unit is no longer
     /// placed there, and takes it back once the unit is stopped.
     pub present_on: BTreeSet<MachineId>,
+    /// A machine that it was asked to leave. It counts until the unit is placed again. A global unit
+    /// leaves no machine so.
+    pub moving: Option<Moving>,
+}
+
+/// A move that somebody asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moving {
+    /// The machine to leave; taken again only if no other one can have the unit.
+    pub from: MachineId,
+    /// The machine to take if it can; otherwise any.
+    pub to: Option<MachineId>,
 }
 
 impl Unit {
@@ -37,6 +49,7 @@ impl Unit {
             desired,
             placed_on: BTreeSet::new(),
             present_on: BTreeSet::new(),
+            moving: None,
         }
     }
 

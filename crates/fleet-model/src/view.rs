@@ -63,6 +63,9 @@ impl View {
         let Some(unit) = self.units.get_mut(decision.unit()) else {
             return;
         };
+        if decision.target().is_some() {
+            unit.moving = None;
+        }
         match decision {
             Decision::Place { machine, .. } => {
                 unit.placed_on.insert(machine.clone());

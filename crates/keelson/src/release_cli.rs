@@ -153,7 +153,7 @@ pub(crate) struct ReleaseArguments {
     /// Zstandard's level, 1 to 22
     #[arg(long, default_value_t = 19, value_parser = clap::value_parser!(i32).range(1..=22))]
     pub(crate) level: i32,
-    /// KiB of the root in a frame: the least that a machine fetches of it
+    /// KiB in a frame of what did not change lately: the least that a machine fetches of it
     #[arg(long, value_name = "KIB", default_value_t = 16, value_parser = clap::value_parser!(u16).range(4..=1024))]
     pub(crate) frame_size: u16,
     /// How long metadata holds.

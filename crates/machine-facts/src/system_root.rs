@@ -1,8 +1,8 @@
 //! The folder that paths of the machine are looked up in: `/`, or a test's copy of one.
 //!
 //! It does not resolve symbolic links that leave the folder.
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -61,6 +61,19 @@ impl SystemRoot {
         }
         fs::write(&temporary, text)?;
         fs::rename(&temporary, &target)
+    }
+
+    /// Replaces a file in one step that survives a power cut.
+    pub fn replace_durably(&self, path: &str, text: &str) -> io::Result<()> {
+        let target = self.path(path);
+        let temporary = target.with_extension("new");
+        let folder = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        fs::create_dir_all(folder)?;
+        let mut file = File::create(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, &target)?;
+        File::open(folder)?.sync_all()
     }
 
     /// Whether something is there.

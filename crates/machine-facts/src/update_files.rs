@@ -3,8 +3,8 @@
 //! Written so that a power cut leaves the old text or the new. Decides nothing; settings and choices are
 //! the administrator's, the record is written by `updaterd` alone.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 
 use update_model::record::Record;
 use update_model::settings::{Choices, Settings};
@@ -20,6 +20,12 @@ pub const FOLDER: &str = "/var/lib/keelson/update";
 const CHOICES: &str = "/var/lib/keelson/update/choices.toml";
 /// What happened.
 const RECORD: &str = "/var/lib/keelson/update/record.json";
+
+/// What protects the machine from what is old or was bad: the record, and the metadata seen last. It outlives
+/// a reset of state.
+pub const MEMORY: [&str; 2] = [RECORD, METADATA];
+/// The signed metadata seen last, so that nothing older is believed.
+pub const METADATA: &str = "/var/lib/keelson/update/metadata";
 
 /// Reads the settings; a file that is not there says nothing.
 pub fn read_settings(root: &SystemRoot) -> Fact<Settings> {
@@ -38,7 +44,7 @@ pub fn read_choices(root: &SystemRoot) -> Fact<Choices> {
 /// Replaces the choices.
 pub fn write_choices(root: &SystemRoot, choices: &Choices) -> io::Result<()> {
     let text = toml::to_string(choices).map_err(io::Error::other)?;
-    replace_durably(root, CHOICES, &text)
+    root.replace_durably(CHOICES, &text)
 }
 
 /// Reads the record; a machine that never updated has an empty one.
@@ -54,7 +60,7 @@ pub fn read_record(root: &SystemRoot) -> Fact<Record> {
 
 /// Replaces the record.
 pub fn write_record(root: &SystemRoot, record: &Record) -> io::Result<()> {
-    replace_durably(root, RECORD, &record.to_json())
+    root.replace_durably(RECORD, &record.to_json())
 }
 
 /// Keeps a record that cannot be read under another name, for whoever wants to know.
@@ -68,19 +74,6 @@ fn or_default<T: Default>(fact: Fact<T>) -> Fact<T> {
         Err(error) if error.is_missing_file() => Ok(T::default()),
         other => other,
     }
-}
-
-/// Replaces a file in one step that survives a power cut.
-fn replace_durably(root: &SystemRoot, path: &str, text: &str) -> io::Result<()> {
-    let target = root.path(path);
-    let temporary = target.with_extension("new");
-    let folder = target.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    fs::create_dir_all(folder)?;
-    let mut file = File::create(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&temporary, &target)?;
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -120,7 +113,10 @@ mod tests {
         let (_folder, root) = machine();
         let text = "sources = [\"https://a/b\"]\nchannel = \"beta\"\n\
                     reboot = { windows = [{ days = [\"saturday\"], start = \"02:00\", minutes = 120 }] }\n\
-                    bandwidth-limit = 1000000\n";
+                    bandwidth-limit = 1000000\n\
+                    reboot-lock = { store = { group = \"web\" } }\ndrain-failure = \"reboot\"\n\
+                    [store]\nendpoints = [\"https://10.0.0.1:2379\"]\n\
+                    client-certificate = { cert-file = \"/etc/a.pem\", key-file = \"/etc/b.pem\" }\n";
         root.replace(SETTINGS, text).unwrap();
         let settings = read_settings(&root).unwrap();
         assert_eq!(settings.channel, "beta");
@@ -130,6 +126,14 @@ mod tests {
             ("colour = 1\n", "unknown field"),
             ("channel = \"B\"\n", "channel: "),
             ("sources = [\"a\"]\n", "sources: "),
+            ("reboot-lock = { store = {} }\n", "reboot-lock.store: "),
+            ("reboot-lock = { store = { slots = 1 } }\n", "unknown field"),
+            ("reboot-lock = \"all\"\n", "unknown variant"),
+            ("[store]\nendpoints = []\n", "store.endpoints: "),
+            (
+                "[store]\nendpoints = [\"http://a\"]\ncolour = 1\n",
+                "unknown field",
+            ),
         ] {
             root.replace(SETTINGS, text).unwrap();
             let reason = read_settings(&root).unwrap_err().reason();

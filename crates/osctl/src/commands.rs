@@ -6,6 +6,8 @@ pub(crate) mod choices;
 pub(crate) mod completions;
 pub(crate) mod health;
 pub(crate) mod history;
+pub(crate) mod lock;
+pub(crate) mod reset;
 pub(crate) mod rollback;
 pub(crate) mod status;
 pub(crate) mod update;

@@ -1,61 +1,30 @@
 //! How often this version failed to become healthy: the record in the `meta` partition.
 //!
 //! `/init` counts every boot as failed; a healthy one is uncounted here. It does not demote.
-use std::fs::File;
-
-use disk_format::meta::BootRecord;
-
+use crate::boot_record;
 use machine_facts::boot_facts::BootFacts;
-use machine_facts::error::{Fact, FactError};
+use machine_facts::error::Fact;
 use machine_facts::system_root::SystemRoot;
 
 /// Failed boots of the running version in a row, this boot included until it is healthy.
 pub(crate) fn read(root: &SystemRoot, boot: &BootFacts) -> Fact<u32> {
-    let path = meta_path(boot)?;
-    let mut device = File::open(root.path(path)).map_err(FactError::read(path))?;
-    Ok(read_record(path, &mut device)?.failed_boots(&boot.root_hash))
+    Ok(boot_record::read(root, boot)?.failed_boots(&boot.root_hash))
 }
 
 /// Forgets the failed boots of the running version; writes nothing if there are none.
 pub(crate) fn clear(root: &SystemRoot, boot: &BootFacts) -> Fact<()> {
-    let path = meta_path(boot)?;
-    let device = File::options().read(true).write(true).open(root.path(path));
-    let mut device = device.map_err(FactError::read(path))?;
-    let mut record = read_record(path, &mut device)?;
-    if record.failed_boots(&boot.root_hash) == 0 {
-        return Ok(());
-    }
-    record.clear_failed_boots(&boot.root_hash);
-    let written = record.write(&mut device);
-    written
-        .map(drop)
-        .map_err(|source| record_error(path, source))
-}
-
-fn meta_path(boot: &BootFacts) -> Fact<&str> {
-    let missing = || FactError::Absent(format!("{} has no partition named \"meta\"", boot.disk));
-    boot.meta.as_deref().ok_or_else(missing)
-}
-
-fn read_record(path: &str, device: &mut File) -> Fact<BootRecord> {
-    let read = BootRecord::read(device);
-    read.map(|(record, _)| record)
-        .map_err(|source| record_error(path, source))
-}
-
-fn record_error(path: &str, source: disk_format::meta::MetaError) -> FactError {
-    FactError::BootRecord {
-        path: path.to_owned(),
-        source,
-    }
+    boot_record::change(root, boot, |record| {
+        record.clear_failed_boots(&boot.root_hash);
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::test_machine::facts;
+    use disk_format::meta::BootRecord;
     use disk_format::verity::RootHash;
-    use std::fs;
+    use std::fs::{self, File};
 
     const OTHER: RootHash = RootHash([7; 32]);
 

@@ -2,6 +2,7 @@
 //!
 //! Parsing and exit codes only; a command's work stands in [`commands`].
 
+mod boot_record;
 mod cli;
 mod commands;
 mod device_mapper;
@@ -13,6 +14,7 @@ mod kernel_command_line;
 mod live_machine;
 mod mount_table;
 mod network;
+mod reset_state;
 mod state_space;
 mod status;
 mod system_calls;
@@ -35,7 +37,9 @@ fn main() -> ExitCode {
         Command::Health(arguments) => commands::health::run(&arguments),
         Command::Update(arguments) => commands::update::run(&arguments),
         Command::Rollback(arguments) => commands::rollback::run(&arguments),
+        Command::Reset(arguments) => commands::reset::run(&arguments),
         Command::Why(arguments) => commands::why::run(&arguments),
+        Command::Lock { command } => commands::lock::run(&command),
         Command::History(arguments) => commands::history::run(&arguments),
         Command::Pin(arguments) => commands::choices::pin(&arguments),
         Command::Channel(arguments) => commands::choices::channel(&arguments),

@@ -11,6 +11,7 @@ use disk_format::boot_entry::{BootEntry, Counter};
 
 use crate::failed_boots;
 use crate::mount_table::MountTable;
+use crate::reset_state::ResetState;
 use crate::state_space::StateSpace;
 use crate::update_view::UpdateView;
 use crate::verification::{self, Query, Verification};
@@ -57,6 +58,8 @@ pub(crate) struct Status {
     pub(crate) other_versions: Fact<Vec<BootEntry>>,
     /// Boots in a row that did not become healthy, this one included until it is.
     pub(crate) failed_boots: Fact<u32>,
+    /// Whether state is about to be reset.
+    pub(crate) reset: Fact<ResetState>,
     /// The writable file system.
     pub(crate) state: Fact<StateSpace>,
     /// What the health check said last; `None` if it has not run in this boot.
@@ -79,6 +82,7 @@ impl Status {
             entry: entry(root, &boot),
             other_versions: other_versions(root, &boot),
             failed_boots: known(&boot).and_then(|boot| failed_boots::read(root, boot)),
+            reset: known(&boot).and_then(|boot| ResetState::read(root, boot)),
             state: MountTable::read(root).and_then(|mounts| StateSpace::read(root, &mounts)),
             health: HealthReport::read(root),
             update: UpdateView::read(root),

@@ -2,20 +2,18 @@
 //!
 //! Decides nothing and touches no slot.
 use std::future::Future;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use futures::StreamExt as _;
 use tokio::runtime::{Builder, Runtime};
-use zbus::Connection;
+use update_model::progress_line::Progress;
+use zbus::{Connection, Proxy};
 
 const DESTINATION: &str = "org.keelson.Update1";
 const OBJECT: &str = "/org/keelson/Update1";
 const INTERFACE: &str = "org.keelson.Update1.Manager";
-/// How often progress is asked for.
-const PROGRESS_PERIOD: Duration = Duration::from_millis(500);
-
-/// What is being done, how much of it, and how much there is; an empty text between runs.
-pub(crate) type Progress = (String, u64, u64);
+/// A property: what is being done, how much of it, and how much there is; an empty text between runs.
+const PROGRESS: &str = "Progress";
 
 /// A connection to the bus.
 #[derive(Debug)]
@@ -56,6 +54,24 @@ impl UpdateService {
         self.runtime
             .block_on(call(&self.connection, "Rollback", &arguments))
     }
+
+    /// Who holds the reboot lock, as JSON.
+    pub(crate) fn lock_status(&self) -> anyhow::Result<String> {
+        self.runtime
+            .block_on(call(&self.connection, "LockStatus", &()))
+    }
+
+    /// Takes a machine's slot of the lock away. Returns a sentence on that.
+    pub(crate) fn unlock(&self, machine: &str) -> anyhow::Result<String> {
+        self.runtime
+            .block_on(call(&self.connection, "Unlock", &(machine,)))
+    }
+
+    /// Changes how many slots the lock has. Returns a sentence on that.
+    pub(crate) fn set_lock_slots(&self, slots: u32) -> anyhow::Result<String> {
+        self.runtime
+            .block_on(call(&self.connection, "SetLockSlots", &(slots,)))
+    }
 }
 
 async fn call<B>(connection: &Connection, method: &str, arguments: &B) -> anyhow::Result<String>
@@ -79,32 +95,25 @@ where
     }
 }
 
+/// Whoever cannot be told how far it is still has the work done.
 async fn with_progress<T>(
     connection: &Connection,
     work: impl Future<Output = T>,
     tell: &mut dyn FnMut(Progress),
 ) -> T {
+    let Ok(proxy) = Proxy::new(connection, DESTINATION, OBJECT, INTERFACE).await else {
+        return work.await;
+    };
+    let mut changes = proxy.receive_property_changed(PROGRESS).await;
     let mut work = std::pin::pin!(work);
     loop {
-        match tokio::time::timeout(PROGRESS_PERIOD, &mut work).await {
-            Ok(done) => return done,
-            // Whoever cannot say how far it is still does its work.
-            Err(_) => tell(progress(connection).await.unwrap_or_default()),
+        tokio::select! {
+            done = &mut work => return done,
+            Some(change) = changes.next() => {
+                if let Ok((phase, done, total)) = change.get().await {
+                    tell(Progress { phase, done, total });
+                }
+            }
         }
     }
-}
-
-async fn progress(connection: &Connection) -> zbus::Result<Progress> {
-    let reply = connection
-        .call_method(
-            Some(DESTINATION),
-            OBJECT,
-            Some("org.freedesktop.DBus.Properties"),
-            "Get",
-            &(INTERFACE, "Progress"),
-        )
-        .await?;
-    let body = reply.body();
-    let value: zbus::OwnedVariant = body.deserialize()?;
-    Progress::try_from(value)
 }

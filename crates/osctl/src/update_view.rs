@@ -7,7 +7,7 @@ use machine_facts::error::Fact;
 use machine_facts::system_root::SystemRoot;
 use machine_facts::update_files;
 use serde::Serialize;
-use update_model::progress::{Fetching, State, Writing};
+use update_model::record::{Attempts, Hold};
 use update_model::version::Version;
 use update_model::why::why;
 
@@ -18,6 +18,10 @@ pub(crate) struct UpdateView {
     pub(crate) state: &'static str,
     /// The version that the state is about.
     pub(crate) version: Option<Version>,
+    /// Why the cluster holds a release back, if it does: `halted` or `store-unreachable`.
+    pub(crate) held_back: Option<&'static str>,
+    /// Attempts that failed in a row, up to now.
+    pub(crate) failing_attempts: u32,
     /// Why the machine is or isn't updating.
     pub(crate) why: String,
     /// Whose releases are taken.
@@ -32,10 +36,19 @@ impl UpdateView {
         let settings = update_files::read_settings(root)?;
         let choices = update_files::read_choices(root)?;
         let record = update_files::read_record(root)?;
-        let (state, version) = named(&record.state);
+        let release = record.state.release();
         Ok(Self {
-            state,
-            version,
+            state: record.state.name(),
+            version: release.map(|release| release.version.clone()),
+            held_back: match &record.hold {
+                Hold::None => None,
+                Hold::Halted { .. } => Some("halted"),
+                Hold::StoreUnreachable { .. } => Some("store-unreachable"),
+            },
+            failing_attempts: match record.attempts {
+                Attempts::Fine => 0,
+                Attempts::Failing { failures, .. } => failures,
+            },
             why: why(&record, &settings, &TimeZone::system(), Timestamp::now()),
             channel: choices.channel.unwrap_or(settings.channel),
             pinned: choices.pinned,
@@ -43,28 +56,11 @@ impl UpdateView {
     }
 }
 
-fn named(state: &State) -> (&'static str, Option<Version>) {
-    let (name, release) = match state {
-        State::Idle => ("idle", None),
-        State::Checking => ("checking", None),
-        State::Preflight(release) => ("preflight", Some(release)),
-        State::Fetching(Fetching { release, .. }) => ("fetching", Some(release)),
-        State::Writing(Writing { release, .. }) => ("writing", Some(release)),
-        State::Staged(release) => ("staged", Some(release)),
-        State::Rebooting(release) => ("rebooting", Some(release)),
-        State::AwaitingHealth(release) => ("awaiting-health", Some(release)),
-        State::Good(release) => ("good", Some(release)),
-        State::Bad(failed) => ("bad", failed.release.as_ref()),
-        State::Failed(failed) => ("failed", failed.release.as_ref()),
-    };
-    (name, release.map(|release| release.version.clone()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use machine_facts::update_files::{write_choices, write_record};
-    use update_model::progress::Release;
+    use update_model::progress::{Release, State};
     use update_model::record::Record;
     use update_model::settings::Choices;
 

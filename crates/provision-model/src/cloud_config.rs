@@ -155,7 +155,7 @@ impl Reading<'_> {
         let key = top.key("groups");
         self.groups(keys.groups, &key);
         self.users(keys.users, &top.key("users"));
-        self.default_users_keys(keys.ssh_authorized_keys, top.key("ssh_authorized_keys"));
+        self.default_users_keys(keys.ssh_authorized_keys, &top.key("ssh_authorized_keys"));
         for (index, file) in keys.write_files.into_iter().enumerate() {
             self.write_file(file, top.key("write_files").index(index));
         }

@@ -243,7 +243,7 @@ impl Reading {
             if value.contains('\n') {
                 self.problem(&key.key(name), "the value has a line break");
             }
-            text.push_str(&format!("{name} = {value}\n"));
+            text.extend([name, " = ", &value, "\n"]);
         }
         let file = File {
             node: Node::new(SYSCTL_FILE),

@@ -59,13 +59,19 @@ fn window_log(length: usize) -> u32 {
     log.clamp(WINDOW_LOG_MIN, PREFIX_WINDOW_LOG_MAX)
 }
 
-/// In frames of so many bytes, ended by their seek table; with the table.
+/// In frames of these lengths, ended by their seek table; with the table. What the lengths do not reach is left out.
 pub fn frames(
     data: &[u8],
-    frame_length: usize,
+    lengths: &[usize],
     level: i32,
 ) -> std::result::Result<(Vec<u8>, SeekTable), SeekableError> {
-    let contents: Vec<&[u8]> = data.chunks(frame_length).collect();
+    let mut rest = data;
+    let cut = lengths.iter().map_while(|length| {
+        let (frame, behind) = rest.split_at_checked(*length)?;
+        rest = behind;
+        Some(frame)
+    });
+    let contents: Vec<&[u8]> = cut.collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let share = contents.len().div_ceil(threads).max(1);
     let parts: Vec<std::result::Result<Vec<Vec<u8>>, SeekableError>> =

@@ -45,8 +45,7 @@ impl Loaded {
                     .read_to_end(&mut root)
             })
             .map_err(|e| compress_error(&path, e))?;
-        let tree = read(&local(directory, &manifest.verity.path))?;
-        let tree = Tree::check(tree, manifest, 0).map_err(ReleaseError::Existing)?;
+        let tree = read_tree(directory, manifest)?;
         let uki = read(&local(directory, &manifest.uki.file.path))?;
         let loaded = Self { root, tree, uki };
         loaded.check(manifest)?;
@@ -68,6 +67,12 @@ impl Loaded {
             },
         ))
     }
+}
+
+/// An earlier release's hash tree.
+pub(crate) fn read_tree(directory: &Path, manifest: &Manifest) -> Result<Tree> {
+    let tree = read(&local(directory, &manifest.verity.path))?;
+    Tree::check(tree, manifest, 0).map_err(ReleaseError::Existing)
 }
 
 /// What became of a delta.

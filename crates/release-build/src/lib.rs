@@ -12,6 +12,7 @@ pub mod compress;
 pub mod delta;
 pub mod directory;
 pub mod error;
+pub mod frame_lengths;
 pub mod keys;
 mod pem;
 pub mod publication;

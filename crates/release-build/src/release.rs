@@ -8,7 +8,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use disk_format::verity::{RootHash, verify};
+use disk_format::verity::{Digest, RootHash, verify};
 use jiff::Timestamp;
 use seekable_zstd::SeekTable;
 use serde::Serialize;
@@ -21,9 +21,10 @@ use update_model::rollout::Rollout;
 use update_model::version::Version;
 
 use crate::compress::{compress_error, frames, store, whole};
-use crate::delta::{Loaded, Outcome, make};
+use crate::delta::{Loaded, Outcome, make, read_tree};
 use crate::directory::{Documents, ReleaseDirectory};
 use crate::error::{ReleaseError, Result, make_directory, read};
+use crate::frame_lengths::frame_lengths;
 use crate::keys::KeyFolders;
 use crate::publication::{Lifetimes, check_keys, publish};
 
@@ -114,8 +115,8 @@ pub fn release(
         steps,
     };
     let loaded = work.load()?;
-    let (mut manifest, table) = work.compress(&loaded)?;
     let earlier = earlier_releases(&documents, image, options)?;
+    let (mut manifest, table) = work.compress(&loaded, &earlier)?;
     manifest.changelog = earlier.first().map(|before| Changelog {
         since: before.version.clone(),
         packages: changes(&before.packages, &image.packages),
@@ -264,7 +265,7 @@ impl Work<'_> {
     }
 
     /// Writes the files of the release, and the manifest so far.
-    fn compress(&mut self, loaded: &Loaded) -> Result<(Manifest, SeekTable)> {
+    fn compress(&mut self, loaded: &Loaded, earlier: &[Manifest]) -> Result<(Manifest, SeekTable)> {
         let folder = crate::directory::local(self.directory, self.path("").trim_end_matches('/'));
         if folder.exists() {
             // Left by a release that was interrupted: no metadata names it.
@@ -280,7 +281,8 @@ impl Work<'_> {
             Ok((file, summary))
         })?;
         let (frames_file, index, table) = self.step("frames", || {
-            let made = frames(&loaded.root, options.frame_length, options.level);
+            let lengths = self.frame_lengths(loaded, earlier)?;
+            let made = frames(&loaded.root, &lengths, options.level);
             let (bytes, table) = made.map_err(|e| compress_error(&image.root, e))?;
             let file = store(self.directory, &self.path("root.frames.zst"), &bytes)?;
             let index = whole(&table.to_bytes(), options.level).map_err(failed)?;
@@ -295,6 +297,17 @@ impl Work<'_> {
             index,
         };
         Ok((self.manifest(loaded, root)?, table))
+    }
+
+    /// Where frames end, so that machines with one of the last releases fetch little else than what they lack.
+    fn frame_lengths(&self, loaded: &Loaded, earlier: &[Manifest]) -> Result<Vec<usize>> {
+        let mut leaves = Vec::new();
+        for manifest in earlier.iter().take(self.options.deltas) {
+            leaves.push(read_tree(self.directory, manifest)?.leaves);
+        }
+        let earlier: Vec<&[Digest]> = leaves.iter().map(Vec::as_slice).collect();
+        let usual = self.options.frame_length;
+        Ok(frame_lengths(&loaded.tree.leaves, &earlier, usual))
     }
 
     fn manifest(&self, loaded: &Loaded, root: Root) -> Result<Manifest> {

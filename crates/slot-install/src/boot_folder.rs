@@ -81,6 +81,9 @@ impl BootFolder for MountedBootFolder {
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.path(from), self.path(to))?;
+        // FAT keeps a file's length and place in its entry, and Linux writes those of a new name only along
+        // with the file: until then the file is empty under it.
+        File::open(self.path(to))?.sync_all()?;
         self.sync()
     }
 

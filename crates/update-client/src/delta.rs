@@ -6,7 +6,7 @@
 use std::io::{Read, Seek, SeekFrom};
 
 use disk_format::disk::Disk;
-use disk_format::verity::{Digest, RootHash};
+use disk_format::verity::RootHash;
 use sha2::{Digest as _, Sha256};
 use update_model::digest::FileDigest;
 use update_model::manifest::{Delta, Manifest};
@@ -14,7 +14,7 @@ use update_model::residue::{Residue, residue};
 
 use crate::download::check_digest;
 use crate::error::{ClientError, Result};
-use crate::root::{Installed, Progress, Report, prefix_decoder};
+use crate::root::{CHUNK_BLOCKS, Installed, Progress, Report, chunks, prefix_decoder};
 use crate::slot_writer::{SlotWriter, read_blocks};
 use crate::tree::Tree;
 
@@ -135,7 +135,7 @@ impl<'a, F: Read + Seek> OpenDelta<'a, F> {
         loop {
             let mut blocks = Vec::new();
             let count = (&mut data)
-                .take(64 * 4096)
+                .take(CHUNK_BLOCKS * 4096)
                 .read_to_end(&mut blocks)
                 .map_err(|source| ClientError::Decompress {
                     path: path.clone(),
@@ -198,20 +198,24 @@ pub fn read_all<R: Read + Seek>(root: &mut R, blocks: &[u64]) -> Result<Vec<u8>>
     Ok(bytes)
 }
 
-/// Copies whatever is missing from an installed root.
+/// Copies whatever is missing from an installed root, neighbours at once.
 fn copy_needed<D: Disk, R: Read + Seek>(
     installed: &mut Installed<R>,
     writer: &mut SlotWriter<'_, D>,
 ) -> Result<()> {
-    let leaves: &[Digest] = &installed.leaves;
-    for (block, digest) in (0..).zip(leaves) {
-        if writer.needs(digest) {
-            let read = read_blocks(&mut installed.root, block, 1);
-            let bytes = read.map_err(|source| ClientError::Slot {
+    let leaves = (0..).zip(&installed.leaves);
+    let needed: Vec<u64> = leaves
+        .filter(|(_, digest)| writer.needs(digest))
+        .map(|(block, _)| block)
+        .collect();
+    for run in needed.chunk_by(|block, next| block + 1 == *next) {
+        for (first, count) in chunks(run[0], run.len() as u64) {
+            let read = read_blocks(&mut installed.root, first, count);
+            let blocks = read.map_err(|source| ClientError::Slot {
                 action: "read the installed root",
                 source,
             })?;
-            writer.offer(&bytes)?;
+            writer.offer(&blocks)?;
         }
     }
     Ok(())

@@ -115,7 +115,7 @@ where
 }
 
 /// Status codes are answers, not errors, and nothing waits for ever.
-fn agent(proxy: Option<ureq::Proxy>, stall: Duration) -> Agent {
+pub fn agent(proxy: Option<ureq::Proxy>, stall: Duration) -> Agent {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = ureq::tls::TlsConfig::builder()
         .root_certs(ureq::tls::RootCerts::PlatformVerifier)

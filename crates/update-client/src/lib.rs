@@ -9,6 +9,7 @@
 pub mod boot_image;
 pub mod check;
 pub mod delta;
+mod digests;
 pub mod download;
 pub mod error;
 pub mod http;

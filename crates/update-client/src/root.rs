@@ -21,7 +21,7 @@ pub const GAP_BYTES: u64 = 8192;
 /// Largest window of a Zstandard frame that is decompressed; memory is taken only as data comes.
 const WINDOW_LOG_MAX: u32 = 31;
 /// Blocks read, decompressed or copied at once.
-const CHUNK_BLOCKS: u64 = 64;
+pub(crate) const CHUNK_BLOCKS: u64 = 256;
 
 /// A root that is installed on this machine.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ pub fn copy_local<D: Disk, R: Read + Seek>(
     Ok(())
 }
 
-fn chunks(first: u64, count: u64) -> impl Iterator<Item = (u64, u64)> {
+pub(crate) fn chunks(first: u64, count: u64) -> impl Iterator<Item = (u64, u64)> {
     (0..count.div_ceil(CHUNK_BLOCKS)).map(move |chunk| {
         let start = chunk * CHUNK_BLOCKS;
         (first + start, (count - start).min(CHUNK_BLOCKS))

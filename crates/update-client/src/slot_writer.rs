@@ -7,12 +7,14 @@ use std::collections::HashMap;
 use std::io::{self, Read, SeekFrom};
 
 use disk_format::disk::Disk;
-use disk_format::verity::{BLOCK_LENGTH_BYTES, Digest, hash_blocks};
+use disk_format::verity::{BLOCK_LENGTH_BYTES, Digest};
 
+use crate::digests::digests;
 use crate::error::{ClientError, Result};
 
+const BLOCK: usize = 4096;
 /// Read at once.
-const CHUNK_LENGTH: usize = 64 * 4096;
+const CHUNK_LENGTH: usize = 256 * 4096;
 
 /// A slot on its way to a new root.
 #[derive(Debug)]
@@ -79,17 +81,16 @@ impl<'a, D: Disk> SlotWriter<'a, D> {
     /// rest is ignored. Says how many it wrote.
     pub fn offer(&mut self, blocks: &[u8]) -> Result<u64> {
         let before = self.missing_count;
-        let digests = hash_blocks(self.salt, blocks);
-        for (digest, block) in digests.zip(blocks.chunks_exact(4096)) {
-            let Some(places) = self.missing.remove(&digest) else {
-                continue;
-            };
-            for place in places {
-                self.write(place, block)
-                    .map_err(|e| slot("write the slot", e))?;
-                self.missing_count -= 1;
+        let mut run = Run::default();
+        for (index, digest) in digests(self.salt, blocks).iter().enumerate() {
+            for place in self.missing.remove(digest).unwrap_or_default() {
+                if !run.extend(index, place) {
+                    self.write(run, blocks)?;
+                    run = Run::new(index, place);
+                }
             }
         }
+        self.write(run, blocks)?;
         Ok(before - self.missing_count)
     }
 
@@ -104,15 +105,55 @@ impl<'a, D: Disk> SlotWriter<'a, D> {
         self.disk.sync().map_err(|e| slot("write the slot", e))
     }
 
-    fn write(&mut self, place: u64, block: &[u8]) -> io::Result<()> {
+    fn write(&mut self, run: Run, blocks: &[u8]) -> Result<()> {
+        if run.count == 0 {
+            return Ok(());
+        }
+        let begin = run.index * BLOCK;
+        let bytes = &blocks[begin..begin + run.count * BLOCK];
+        self.write_at(run.place, bytes)
+            .map_err(|e| slot("write the slot", e))?;
+        self.missing_count -= run.count as u64;
+        Ok(())
+    }
+
+    fn write_at(&mut self, place: u64, bytes: &[u8]) -> io::Result<()> {
         if self.position != Some(place) {
             self.disk
                 .seek(SeekFrom::Start(place * BLOCK_LENGTH_BYTES))?;
         }
         self.position = None;
-        self.disk.write_all(block)?;
-        self.position = Some(place + 1);
+        self.disk.write_all(bytes)?;
+        self.position = Some(place + (bytes.len() / BLOCK) as u64);
         Ok(())
+    }
+}
+
+/// Neighbours among blocks that were offered which are neighbours in the slot, too.
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    /// The first one's number among those offered.
+    index: usize,
+    /// Where it goes.
+    place: u64,
+    /// How many.
+    count: usize,
+}
+
+impl Run {
+    fn new(index: usize, place: u64) -> Self {
+        Self {
+            index,
+            place,
+            count: 1,
+        }
+    }
+
+    /// Takes one more, if it is the next one.
+    fn extend(&mut self, index: usize, place: u64) -> bool {
+        let is_next = index == self.index + self.count && place == self.place + self.count as u64;
+        self.count += usize::from(is_next && self.count > 0);
+        is_next && self.count > 0
     }
 }
 
@@ -139,17 +180,42 @@ pub(crate) fn read_blocks<D: io::Read + io::Seek>(
 /// The digests of the first blocks; fewer if the slot is shorter.
 fn scan<D: Disk>(disk: &mut D, blocks: usize, salt: &[u8]) -> io::Result<Vec<Digest>> {
     disk.seek(SeekFrom::Start(0))?;
-    let mut digests = Vec::new();
+    let mut found = Vec::new();
     let mut buffer = Vec::new();
-    while digests.len() < blocks {
-        let left = (blocks - digests.len()) * 4096;
+    while found.len() < blocks {
+        let left = (blocks - found.len()) * BLOCK;
         buffer.clear();
         let limit = left.min(CHUNK_LENGTH) as u64;
         let count = (&mut *disk).take(limit).read_to_end(&mut buffer)?;
-        digests.extend(hash_blocks(salt, &buffer));
+        found.extend(digests(salt, &buffer));
         if (count as u64) < limit {
             break;
         }
     }
-    Ok(digests)
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use disk_format::verity::hash_blocks;
+    use std::io::Cursor;
+
+    fn blocks(names: &[u8]) -> Vec<u8> {
+        names.iter().flat_map(|name| [*name; BLOCK]).collect()
+    }
+
+    #[test]
+    fn blocks_land_wherever_they_belong() {
+        let root = blocks(b"aabcdeza");
+        let leaves: Vec<Digest> = hash_blocks(b"salt", &root).collect();
+        let slot = Cursor::new(blocks(b"\0\0xc\0"));
+        let mut writer = SlotWriter::new(slot, &leaves, b"salt").unwrap();
+        assert_eq!(writer.missing_count(), 7);
+        assert_eq!(writer.offer(&blocks(b"qbcea")).unwrap(), 5);
+        assert!(!writer.has(4) && writer.has(7));
+        assert_eq!(writer.offer(&blocks(b"ddz")).unwrap(), 2);
+        assert_eq!(writer.missing_count(), 0);
+        assert_eq!(writer.disk.into_inner(), root);
+    }
 }

@@ -26,8 +26,34 @@ pub struct Machine {
     pub pinned: Option<Version>,
     /// Versions that did not come up healthy here, and why.
     pub bad: BTreeMap<Version, String>,
-    /// Versions whose rollout the cluster stopped, and why.
-    pub halted: BTreeMap<Version, String>,
+    /// What is known of the others in its cluster.
+    pub cluster: Cluster,
+}
+
+/// What is known of how other machines fared with a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cluster {
+    /// Versions whose rollout is halted, and why; all others may be taken.
+    Halted(BTreeMap<Version, String>),
+    /// Nothing, for this reason, and without knowing none is taken.
+    Unknown(String),
+}
+
+impl Default for Cluster {
+    /// None is halted.
+    fn default() -> Self {
+        Self::Halted(BTreeMap::new())
+    }
+}
+
+impl Cluster {
+    /// Whether it speaks against a version.
+    pub fn refusal(&self, version: &Version) -> Option<Refusal> {
+        match self {
+            Self::Halted(halted) => halted.get(version).cloned().map(Refusal::Halted),
+            Self::Unknown(reason) => Some(Refusal::StoreUnreachable(reason.clone())),
+        }
+    }
 }
 
 /// What to do.
@@ -131,18 +157,41 @@ pub enum Refusal {
     DeadEnd(String),
     /// It did not come up healthy here.
     Bad(String),
-    /// The cluster stopped its rollout.
+    /// It was bad on too many machines of the cluster.
     Halted(String),
+    /// Whether it was cannot be seen, for this reason.
+    StoreUnreachable(String),
     /// It is older than what this machine takes.
     BelowFloor(Version),
     /// The machine must run this or something newer first.
     TooOld(Version),
 }
 
+impl Decision {
+    /// Whether it may be another once it is known how other machines fared.
+    pub fn concerns_cluster(&self) -> bool {
+        matches!(self, Self::Take(_) | Self::Stay(Stay::Staged(_)))
+    }
+}
+
 /// What this machine does now, with this channel.
 pub fn decide(machine: &Machine, channel: &Channel, now: Timestamp) -> Decision {
+    match decide_anew(machine, channel, now) {
+        // Something newer is there, but not for this machine now.
+        Decision::Take(take) if machine.staged.as_ref() == Some(&take.version) => {
+            Decision::Stay(Stay::Staged(take.version))
+        }
+        decision => decision,
+    }
+}
+
+/// The same, but what is staged may be taken once more.
+fn decide_anew(machine: &Machine, channel: &Channel, now: Timestamp) -> Decision {
     if let Some(staged) = newer_staged(machine, channel) {
-        return Decision::Stay(Stay::Staged(staged));
+        return Decision::Stay(match machine.cluster.refusal(&staged) {
+            Some(refusal) => Stay::Refused(staged, refusal),
+            None => Stay::Staged(staged),
+        });
     }
     if let Some(pinned) = &machine.pinned {
         return decide_pinned(machine, channel, pinned, now);
@@ -280,9 +329,6 @@ fn refusal(machine: &Machine, offer: &Offer, now: Timestamp) -> Option<Refusal> 
     if let Some(reason) = machine.bad.get(&offer.version) {
         return Some(Refusal::Bad(reason.clone()));
     }
-    if let Some(reason) = machine.halted.get(&offer.version) {
-        return Some(Refusal::Halted(reason.clone()));
-    }
     if let Some(floor) = machine
         .floor
         .as_ref()
@@ -297,7 +343,7 @@ fn refusal(machine: &Machine, offer: &Offer, now: Timestamp) -> Option<Refusal> 
     match offer.rollout.opens(Place::of(&machine.id, &offer.version)) {
         None => Some(Refusal::NoTurn),
         Some(opens) if now < opens => Some(Refusal::TurnAt(opens)),
-        Some(_) => None,
+        Some(_) => machine.cluster.refusal(&offer.version),
     }
 }
 
@@ -395,7 +441,16 @@ impl Display for Refusal {
                 formatter,
                 "did not come up healthy on this machine ({reason}): `osctl update --retry` tries it again"
             ),
-            Self::Halted(reason) => write!(formatter, "was stopped in this cluster: {reason}"),
+            Self::Halted(reason) => write!(
+                formatter,
+                "is halted ({reason}): `osctl update --retry` takes it on this machine all the same"
+            ),
+            Self::StoreUnreachable(reason) => write!(
+                formatter,
+                "waits until it is known how other machines fared with it ({reason}): \
+                 `osctl update --retry` takes it all the same, `store-unreachable` in \
+                 /etc/keelson/update.toml decides for all times"
+            ),
             Self::BelowFloor(floor) => write!(
                 formatter,
                 "is older than {floor}, which this machine never goes below"

@@ -3,7 +3,8 @@
 //! A transition that the state does not allow is an error and changes nothing. What a state promises:
 //! from [`State::Fetching`] on the slot that is written is not the one that runs or was last good; until
 //! the last step of [`State::Writing`] the boot loader knows of no entry for it. Does not act: whoever does
-//! the work of a state reports it here, and saves the state before it goes on.
+//! the work of a state reports it here, and saves the state before it goes on. Unknown fields are left
+//! out of what is read: after a rollback an older program reads what a newer one wrote.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -17,7 +18,6 @@ use crate::version::Version;
 
 /// A release as the state remembers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Release {
     /// Its version.
     pub version: Version,
@@ -90,7 +90,7 @@ impl Step {
 
 /// Where an update is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub enum State {
     /// Nothing goes on.
     #[default]
@@ -112,14 +112,13 @@ pub enum State {
     /// The release runs and is healthy.
     Good(Release),
     /// The release did not come up healthy, and the old one runs or will after the next boot.
-    Bad(Failed),
+    Bad(Bad),
     /// The last attempt failed; the machine is as it was.
     Failed(Failed),
 }
 
 /// Of [`State::Fetching`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Fetching {
     /// What is fetched.
     pub release: Release,
@@ -129,7 +128,6 @@ pub struct Fetching {
 
 /// Of [`State::Writing`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Writing {
     /// What is written.
     pub release: Release,
@@ -139,9 +137,45 @@ pub struct Writing {
     pub step: Step,
 }
 
-/// Of [`State::Bad`] and [`State::Failed`].
+/// What ended a release on a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// Boots of it failed until the boot loader took the other slot.
+    NoBoot,
+    /// It booted and was unhealthy.
+    Unhealthy,
+    /// Somebody went back from it.
+    ByHand,
+}
+
+impl Cause {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::NoBoot, Self::Unhealthy, Self::ByHand];
+
+    /// Its name in documents and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoBoot => "no-boot",
+            Self::Unhealthy => "unhealthy",
+            Self::ByHand => "by-hand",
+        }
+    }
+}
+
+/// Of [`State::Bad`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+pub struct Bad {
+    /// Which release.
+    pub release: Release,
+    /// What ended it.
+    pub cause: Cause,
+    /// Why, as a sentence's end.
+    pub reason: String,
+}
+
+/// Of [`State::Failed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
     /// Which release; `None` if it did not come to one.
     pub release: Option<Release>,
@@ -302,7 +336,7 @@ impl State {
     /// The other slot's version is booted next, because somebody wants it so.
     #[must_use]
     pub fn rolled_back(self, from: Release) -> Self {
-        Self::bad(from, "it was rolled back by hand")
+        Self::bad(from, Cause::ByHand, "it was rolled back by hand")
     }
 
     /// The other slot's newer version shall have another try, because somebody wants it so.
@@ -336,7 +370,7 @@ impl State {
                 if release.root_hash == running {
                     return Self::AwaitingHealth(release);
                 }
-                Self::bad(release, "it did not boot")
+                Self::bad(release, Cause::NoBoot, "it did not boot")
             }
             // Whether the last step was done is seen by what runs.
             Self::Writing(Writing { release, .. }) if release.root_hash == running => {
@@ -346,7 +380,7 @@ impl State {
                 Self::Idle
             }
             Self::Good(release) if release.root_hash != running => {
-                Self::bad(release, "it no longer boots")
+                Self::bad(release, Cause::NoBoot, "it no longer boots")
             }
             kept @ (Self::Idle | Self::Good(_) | Self::Bad(_) | Self::Failed(_)) => kept,
         }
@@ -363,7 +397,9 @@ impl State {
     /// The release that runs has not.
     pub fn unhealthy(self, reason: &str) -> Transition {
         match self {
-            Self::AwaitingHealth(release) | Self::Good(release) => Ok(Self::bad(release, reason)),
+            Self::AwaitingHealth(release) | Self::Good(release) => {
+                Ok(Self::bad(release, Cause::Unhealthy, reason))
+            }
             other => Err(other.wrong("be unhealthy")),
         }
     }
@@ -382,9 +418,58 @@ impl State {
         Ok(Self::Failed(Failed { release, reason }))
     }
 
-    fn bad(release: Release, reason: &str) -> Self {
-        Self::Bad(Failed {
-            release: Some(release),
+    /// Its name in documents and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Checking => "checking",
+            Self::Preflight(_) => "preflight",
+            Self::Fetching(_) => "fetching",
+            Self::Writing(_) => "writing",
+            Self::Staged(_) => "staged",
+            Self::Rebooting(_) => "rebooting",
+            Self::AwaitingHealth(_) => "awaiting-health",
+            Self::Good(_) => "good",
+            Self::Bad(_) => "bad",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// The names of all states.
+    pub const NAMES: [&str; 11] = [
+        "idle",
+        "checking",
+        "preflight",
+        "fetching",
+        "writing",
+        "staged",
+        "rebooting",
+        "awaiting-health",
+        "good",
+        "bad",
+        "failed",
+    ];
+
+    /// The release that it is about, if it is about one.
+    pub fn release(&self) -> Option<&Release> {
+        match self {
+            Self::Idle | Self::Checking => None,
+            Self::Preflight(release)
+            | Self::Staged(release)
+            | Self::Rebooting(release)
+            | Self::AwaitingHealth(release)
+            | Self::Good(release)
+            | Self::Fetching(Fetching { release, .. })
+            | Self::Writing(Writing { release, .. })
+            | Self::Bad(Bad { release, .. }) => Some(release),
+            Self::Failed(failed) => failed.release.as_ref(),
+        }
+    }
+
+    fn bad(release: Release, cause: Cause, reason: &str) -> Self {
+        Self::Bad(Bad {
+            release,
+            cause,
             reason: reason.to_owned(),
         })
     }
@@ -418,7 +503,10 @@ impl Display for State {
                 write!(formatter, "waiting for {} to be healthy", release.version)
             }
             Self::Good(release) => write!(formatter, "done, at {}", release.version),
-            Self::Bad(failed) | Self::Failed(failed) => match &failed.release {
+            Self::Bad(Bad {
+                release, reason, ..
+            }) => write!(formatter, "off {}: {reason}", release.version),
+            Self::Failed(failed) => match &failed.release {
                 Some(release) => write!(formatter, "off {}: {}", release.version, failed.reason),
                 None => write!(formatter, "off: {}", failed.reason),
             },
@@ -428,7 +516,6 @@ impl Display for State {
 
 /// What a machine remembers from update to update.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Memory {
     /// The newest version that was good: nothing older is ever taken.
     pub floor: Option<Version>,
@@ -446,9 +533,8 @@ impl Memory {
                     self.floor = Some(version.clone());
                 }
             }
-            State::Bad(Failed {
-                release: Some(release),
-                reason,
+            State::Bad(Bad {
+                release, reason, ..
             }) => {
                 self.bad.insert(release.version.clone(), reason.clone());
             }

@@ -64,16 +64,20 @@ impl From<Weekday> for Day {
 }
 
 /// What is known of the cluster's lock.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Lock {
     /// This machine needs none.
     Unneeded,
-    /// This machine has not asked yet.
+    /// This machine has not asked yet, or has given it back.
+    #[default]
     NotAsked,
     /// This machine holds it.
     Held,
     /// Others hold all of it.
     HeldByOthers(Vec<String>),
+    /// This machine asked, and whether it got it is not known, for this reason.
+    Unreachable(String),
 }
 
 /// What to do now.
@@ -87,6 +91,8 @@ pub enum Verdict {
     WaitForWindow(Timestamp),
     /// Decide again when one of these is done.
     WaitForOthers(Vec<String>),
+    /// Ask for the lock again later: whoever keeps it does not answer, for this reason.
+    LockUnreachable(String),
     /// Windows are set, but none ever opens.
     NoWindow,
     /// Wait to be told.
@@ -108,6 +114,7 @@ pub fn decide(strategy: &Strategy, lock: &Lock, time_zone: &TimeZone, now: Times
         Lock::Unneeded | Lock::Held => Verdict::Now,
         Lock::NotAsked => Verdict::AskForLock,
         Lock::HeldByOthers(holders) => Verdict::WaitForOthers(holders.clone()),
+        Lock::Unreachable(reason) => Verdict::LockUnreachable(reason.clone()),
     }
 }
 
@@ -154,6 +161,12 @@ impl Display for Verdict {
             Self::WaitForWindow(start) => write!(formatter, "waits for the window at {start}"),
             Self::WaitForOthers(holders) => {
                 write!(formatter, "waits for {} to be done", holders.join(", "))
+            }
+            Self::LockUnreachable(reason) => {
+                write!(
+                    formatter,
+                    "waits for the cluster's reboot lock, which cannot be asked for ({reason})"
+                )
             }
             Self::NoWindow => formatter.write_str("never happens: no window ever opens"),
             Self::WaitForOrder => formatter.write_str("waits for `systemctl reboot`"),
@@ -236,6 +249,9 @@ mod tests {
             verdict(Lock::HeldByOthers(others.clone()), inside),
             Verdict::WaitForOthers(others)
         );
+        let unreachable = Lock::Unreachable("no route".to_owned());
+        let text = verdict(unreachable, inside).to_string();
+        assert!(text.contains("no route"), "{text}");
     }
 
     #[test]

@@ -1,17 +1,22 @@
 //! What a machine remembers of its updates: where the current one is, what was good and bad, what happened.
 //!
 //! Does not read or write files. A document of another format, or one that is none, is an error: whoever
-//! reads it begins anew rather than not at all.
+//! reads it begins anew rather than not at all. Fields that this program does not know are passed over,
+//! and missing newer ones have defaults: before and after a rollback, programs of two versions read it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::{self, Display, Formatter};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::decision::{Decision, Refusal, Stay};
 use crate::method::Method;
-use crate::progress::{Failed, Memory, Release, State};
+use crate::outcome::{KEPT_PER_MACHINE, Outcome, Report};
+use crate::preparation::Preparation;
+use crate::progress::{Bad, Failed, Memory, Release, State};
 use crate::retry;
+use crate::totals::Totals;
 use crate::version::Version;
 
 /// The number of this format.
@@ -21,7 +26,6 @@ const HISTORY_LENGTH: usize = 100;
 
 /// The document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Record {
     format: u32,
     /// Where the current update is.
@@ -30,8 +34,20 @@ pub struct Record {
     pub memory: Memory,
     /// What the last look at the releases ended with.
     pub last_check: LastCheck,
+    /// Whether the cluster held a release back at that look.
+    #[serde(default)]
+    pub hold: Hold,
+    /// Outcomes that the cluster has yet to be told; bounded.
+    #[serde(default)]
+    pub unreported: BTreeMap<Version, Report>,
+    /// What all updates came to.
+    #[serde(default)]
+    pub totals: Totals,
     /// Whether attempts fail.
     pub attempts: Attempts,
+    /// What was done for a reboot, and is to be undone after it.
+    #[serde(default, skip_serializing_if = "Preparation::is_empty")]
+    pub preparation: Preparation,
     /// What happened, the oldest first.
     pub history: VecDeque<Event>,
 }
@@ -43,7 +59,11 @@ impl Default for Record {
             state: State::Idle,
             memory: Memory::default(),
             last_check: LastCheck::Never,
+            hold: Hold::None,
+            unreported: BTreeMap::new(),
+            totals: Totals::default(),
             attempts: Attempts::Fine,
+            preparation: Preparation::default(),
             history: VecDeque::new(),
         }
     }
@@ -57,6 +77,61 @@ pub enum LastCheck {
     Never,
     /// When it was, and the decision as a sentence.
     Decided(Timestamp, String),
+}
+
+/// Whether the cluster holds back what the machine would take.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hold {
+    /// It does not.
+    #[default]
+    None,
+    /// The version's rollout is halted.
+    Halted {
+        /// Which.
+        version: Version,
+        /// Why.
+        reason: String,
+    },
+    /// Whether it is cannot be seen.
+    StoreUnreachable {
+        /// Which version would be taken.
+        version: Version,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl Hold {
+    /// Why this version is held back, as the rest of a sentence; `None` if it is not.
+    pub fn of_version(&self, wanted: &Version) -> Option<String> {
+        match self {
+            Self::Halted { version, reason } if version == wanted => {
+                Some(format!("is halted ({reason})"))
+            }
+            Self::StoreUnreachable { version, reason } if version == wanted => Some(format!(
+                "waits until it is known how other machines fared with it ({reason})"
+            )),
+            _ => None,
+        }
+    }
+
+    /// What a decision says of it.
+    pub fn of(decision: &Decision) -> Self {
+        match decision {
+            Decision::Stay(Stay::Refused(version, Refusal::Halted(reason))) => Self::Halted {
+                version: version.clone(),
+                reason: reason.clone(),
+            },
+            Decision::Stay(Stay::Refused(version, Refusal::StoreUnreachable(reason))) => {
+                Self::StoreUnreachable {
+                    version: version.clone(),
+                    reason: reason.clone(),
+                }
+            }
+            _ => Self::None,
+        }
+    }
 }
 
 /// Whether attempts fail, and when the next one is due.
@@ -120,6 +195,13 @@ pub enum Happened {
         /// Why.
         reason: String,
     },
+    /// A reboot into a release was allowed, and did not happen.
+    RebootCalledOff {
+        /// Which.
+        version: Version,
+        /// Why.
+        reason: String,
+    },
     /// An attempt failed and left the machine as it was.
     Failed {
         /// Why.
@@ -157,15 +239,20 @@ impl Record {
     /// Takes a new state in, and what it says of a version. A failed attempt postpones the next.
     pub fn enter(&mut self, state: State, now: Timestamp) {
         self.memory.remember(&state);
+        if let Some((version, outcome)) = Outcome::of(&state).filter(|_| state != self.state) {
+            self.keep_for_cluster(version.clone(), Report::new(outcome, now));
+        }
         match &state {
             State::Good(Release { version, .. }) if state != self.state => {
                 let version = version.clone();
                 self.note(Happened::Healthy { version }, now);
             }
-            State::Bad(Failed {
-                release: Some(release),
+            State::Bad(Bad {
+                release,
+                cause,
                 reason,
             }) if state != self.state => {
+                self.totals.rolled_back(*cause);
                 let (version, reason) = (release.version.clone(), reason.clone());
                 self.note(Happened::Bad { version, reason }, now);
             }
@@ -175,16 +262,44 @@ impl Record {
         self.state = state;
     }
 
-    /// An attempt came to its end.
-    pub fn attempt_succeeded(&mut self) {
-        self.attempts = Attempts::Fine;
+    fn keep_for_cluster(&mut self, version: Version, report: Report) {
+        self.unreported.insert(version, report);
+        while self.unreported.len() > KEPT_PER_MACHINE {
+            let oldest = self.unreported.iter().min_by_key(|(_, report)| report.at);
+            let Some(oldest) = oldest.map(|(version, _)| version.clone()) else {
+                return;
+            };
+            self.unreported.remove(&oldest);
+        }
     }
 
-    fn attempt_failed(&mut self, reason: String, now: Timestamp) {
+    /// The cluster was told this.
+    pub fn reported(&mut self, version: &Version, report: &Report) {
+        if self.unreported.get(version) == Some(report) {
+            self.unreported.remove(version);
+        }
+    }
+
+    /// A look at the releases came to this.
+    pub fn decided(&mut self, decision: &Decision, now: Timestamp) {
+        self.last_check = LastCheck::Decided(now, decision.to_string());
+        self.hold = Hold::of(decision);
+    }
+
+    /// An attempt came to its end.
+    pub fn attempt_succeeded(&mut self, now: Timestamp) {
+        self.attempts = Attempts::Fine;
+        self.totals.last_success = Some(now);
+    }
+
+    /// An attempt failed, which postpones the next.
+    pub fn attempt_failed(&mut self, reason: String, now: Timestamp) {
         let failures = match &self.attempts {
             Attempts::Fine => 1,
             Attempts::Failing { failures, .. } => failures.saturating_add(1),
         };
+        self.totals.failures = self.totals.failures.saturating_add(1);
+        self.totals.last_failure = Some(now);
         let next = now
             .checked_add(retry::pause(failures))
             .unwrap_or(Timestamp::MAX);
@@ -201,8 +316,27 @@ impl Record {
         };
     }
 
-    /// Keeps an event; the oldest is forgotten when there are too many.
+    /// Keeps an event, and counts it; the oldest is forgotten when there are too many.
     pub fn note(&mut self, what: Happened, now: Timestamp) {
+        match &what {
+            Happened::Downloaded {
+                method,
+                fetched_bytes,
+                ..
+            } => self.totals.fetched(*method, *fetched_bytes),
+            Happened::Installed {
+                method,
+                fetched_bytes,
+                ..
+            } => {
+                self.totals.fetched(*method, *fetched_bytes);
+                self.totals.installed = self.totals.installed.saturating_add(1);
+            }
+            Happened::Healthy { .. }
+            | Happened::Bad { .. }
+            | Happened::RebootCalledOff { .. }
+            | Happened::Failed { .. } => {}
+        }
         if self.history.len() == HISTORY_LENGTH {
             self.history.pop_front();
         }
@@ -232,6 +366,12 @@ impl Display for Happened {
             ),
             Self::Healthy { version } => write!(formatter, "{version} runs and is healthy"),
             Self::Bad { version, reason } => write!(formatter, "{version} is bad: {reason}"),
+            Self::RebootCalledOff { version, reason } => {
+                write!(
+                    formatter,
+                    "the reboot into {version} was called off: {reason}"
+                )
+            }
             Self::Failed { reason } => write!(formatter, "failed: {reason}"),
         }
     }
@@ -242,6 +382,8 @@ mod tests {
     use disk_format::verity::RootHash;
 
     use super::*;
+    use crate::preparation::Drain;
+    use crate::reboot::Lock;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -275,6 +417,10 @@ mod tests {
             at(3),
         );
         record.last_check = LastCheck::Decided(at(4), "all is well".to_owned());
+        assert!(!record.to_json().contains("preparation"));
+        assert_eq!(Record::parse(&record.to_json()).unwrap(), record);
+        record.preparation.lock = Lock::HeldByOthers(vec!["m2".to_owned()]);
+        record.preparation.drain = Drain::Failed("busy".to_owned());
         assert_eq!(Record::parse(&record.to_json()).unwrap(), record);
         let other = record.to_json().replace("\"format\": 1", "\"format\": 2");
         assert!(matches!(
@@ -282,6 +428,40 @@ mod tests {
             Err(InvalidRecord::Format(2))
         ));
         assert!(Record::parse("").is_err());
+    }
+
+    #[test]
+    fn programs_of_other_versions_read_it() {
+        let mut record = Record::default();
+        record.enter(State::Good(release()), at(1));
+        let newer = record.to_json().replacen('{', "{\"colour\": 1,", 1);
+        assert_eq!(Record::parse(&newer).unwrap(), record);
+        let older = "{\"format\":1,\"state\":\"idle\",\"memory\":{\"floor\":null,\"bad\":{}},\
+                     \"last_check\":\"never\",\"attempts\":\"fine\",\"history\":[]}";
+        assert_eq!(Record::parse(older).unwrap(), Record::default());
+    }
+
+    #[test]
+    fn outcomes_are_kept_until_the_cluster_was_told() {
+        let mut record = Record::default();
+        record.enter(State::Good(release()), at(1));
+        let (version, told) = record.unreported.pop_first().unwrap();
+        assert_eq!(told, Report::new(Outcome::Healthy, at(1)));
+        record.enter(State::Good(release()), at(2));
+        assert!(record.unreported.is_empty(), "it is no news");
+        record.enter(State::Idle.rolled_back(release()), at(3));
+        record.reported(&version, &told);
+        assert_eq!(record.unreported.len(), 1, "that was not told");
+        for number in 3..9 {
+            let release = Release {
+                version: number.to_string().parse().unwrap(),
+                ..release()
+            };
+            record.enter(State::Good(release), at(number));
+        }
+        let kept: Vec<String> = record.unreported.keys().map(ToString::to_string).collect();
+        assert_eq!(kept, ["6", "7", "8"]);
+        assert_eq!(Record::parse(&record.to_json()).unwrap(), record);
     }
 
     #[test]
@@ -296,7 +476,7 @@ mod tests {
             };
             assert_eq!(record.attempts, expected);
         }
-        record.attempt_succeeded();
+        record.attempt_succeeded(at(200));
         assert_eq!(record.attempts, Attempts::Fine);
     }
 

@@ -5,9 +5,21 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::halt::Halt;
 use crate::manifest::is_name;
 use crate::reboot::Strategy;
 use crate::version::Version;
+
+pub mod reboot_lock;
+pub mod store;
+
+use self::reboot_lock::RebootLock;
+use self::store::Store;
+
+/// Longest notice, in seconds.
+const NOTICE_MAX: u32 = 3600;
+/// Longest time for draining, in seconds.
+const DRAIN_TIMEOUT_MAX: u32 = 24 * 3600;
 
 /// The file's keys; each has a default.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -21,10 +33,33 @@ pub struct Settings {
     pub root_of_trust: String,
     /// When the machine reboots into what was installed by itself.
     pub reboot: Strategy,
+    /// What it takes before, so that only so many machines reboot at once.
+    pub reboot_lock: RebootLock,
+    /// How long users who are logged in are warned before it, in seconds.
+    pub reboot_notice: u32,
+    /// How long moving the machine's work away may take before it, in seconds.
+    pub drain_timeout: u32,
+    /// What becomes of it if that fails.
+    pub drain_failure: DrainFailure,
     /// Most bytes fetched in a second; 0 is no limit.
     pub bandwidth_limit: u64,
     /// A proxy's URL; without one `http_proxy`, `https_proxy` and `no_proxy` of the environment hold.
     pub proxy: Option<String>,
+    /// The cluster's key-value store; without it this machine is on its own.
+    pub store: Option<Store>,
+    /// When a release that was bad on other machines is not taken.
+    pub halt: Halt,
+}
+
+/// What becomes of a reboot if the machine's work cannot be moved away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DrainFailure {
+    /// It is put off to the next check, and the lock given back.
+    #[default]
+    PutOff,
+    /// It happens all the same.
+    Reboot,
 }
 
 impl Default for Settings {
@@ -34,8 +69,14 @@ impl Default for Settings {
             channel: "stable".to_owned(),
             root_of_trust: "/etc/keelson/update-root.json".to_owned(),
             reboot: Strategy::Manual,
+            reboot_lock: RebootLock::None,
+            reboot_notice: 300,
+            drain_timeout: 300,
+            drain_failure: DrainFailure::PutOff,
             bandwidth_limit: 0,
             proxy: None,
+            store: None,
+            halt: Halt::default(),
         }
     }
 }
@@ -64,7 +105,20 @@ impl Settings {
         if let Err(problem) = check_sources(&self.sources) {
             return invalid("sources", problem);
         }
-        Ok(())
+        if self.halt.bad_percent > 100 {
+            let problem = format!("{} is more than 100", self.halt.bad_percent);
+            return invalid("halt.bad-percent", problem);
+        }
+        for (key, seconds, most) in [
+            ("reboot-notice", self.reboot_notice, NOTICE_MAX),
+            ("drain-timeout", self.drain_timeout, DRAIN_TIMEOUT_MAX),
+        ] {
+            if seconds > most {
+                return invalid(key, format!("{seconds} seconds are more than {most}"));
+            }
+        }
+        self.store.as_ref().map_or(Ok(()), Store::check)?;
+        self.reboot_lock.check(self.store.as_ref())
     }
 }
 
@@ -128,6 +182,31 @@ mod tests {
             ..Settings::default()
         };
         assert_eq!(wrong(with_root), "root-of-trust");
+        let with_halt = Settings {
+            halt: Halt {
+                bad_percent: 101,
+                ..Halt::default()
+            },
+            ..Settings::default()
+        };
+        assert_eq!(wrong(with_halt), "halt.bad-percent");
+        let with_notice = Settings {
+            reboot_notice: 4000,
+            ..Settings::default()
+        };
+        assert_eq!(wrong(with_notice), "reboot-notice");
+        let with_timeout = Settings {
+            drain_timeout: 100_000,
+            ..Settings::default()
+        };
+        assert_eq!(wrong(with_timeout), "drain-timeout");
+        let with_lock = Settings {
+            reboot_lock: RebootLock::Store(reboot_lock::StoreLock {
+                group: "default".to_owned(),
+            }),
+            ..Settings::default()
+        };
+        assert_eq!(wrong(with_lock), "reboot-lock.store");
         assert_eq!(wrong(sources(&["ftp://a"])), "sources");
         assert_eq!(wrong(sources(&["http://a", "/mnt"])), "sources");
     }

@@ -5,17 +5,35 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::preparation::Drain;
 use crate::progress::State;
 use crate::reboot::{Lock, Verdict, decide};
 use crate::record::{Attempts, LastCheck, Record};
 use crate::settings::Settings;
+use crate::settings::reboot_lock::RebootLock;
 
 /// The sentence.
 pub fn why(record: &Record, settings: &Settings, time_zone: &TimeZone, now: Timestamp) -> String {
     if let State::Staged(release) | State::Rebooting(release) = &record.state {
         let version = &release.version;
-        let verdict = decide(&settings.reboot, &Lock::Unneeded, time_zone, now);
-        return staged(&version.to_string(), &verdict);
+        if let Some(reason) = record.hold.of_version(version) {
+            return format!(
+                "{version} is installed but {reason}: it is not booted by itself, \
+                 `systemctl reboot` does it all the same"
+            );
+        }
+        let lock = match settings.reboot_lock {
+            RebootLock::None => &Lock::Unneeded,
+            RebootLock::Store(_) | RebootLock::FleetLock(_) => &record.preparation.lock,
+        };
+        let verdict = decide(&settings.reboot, lock, time_zone, now);
+        return match (&verdict, &record.preparation.drain) {
+            (Verdict::Now | Verdict::AskForLock, Drain::Failed(reason)) => format!(
+                "{version} is installed, but its reboot was put off since the machine could not be \
+                 drained ({reason}); the next check tries again, `systemctl reboot` does it now"
+            ),
+            _ => staged(&version.to_string(), &verdict),
+        };
     }
     if let State::AwaitingHealth(release) = &record.state {
         return format!(
@@ -64,7 +82,11 @@ fn staged(version: &str, verdict: &Verdict) -> String {
             "{installed} waits for a window, but none ever opens: see `reboot` in \
              /etc/keelson/update.toml, or `systemctl reboot`"
         ),
-        Verdict::WaitForWindow(_) | Verdict::WaitForOthers(_) => {
+        Verdict::WaitForOthers(_) => format!(
+            "{installed} {verdict}: `osctl lock status` shows who reboots, `systemctl reboot` does \
+             not wait for them"
+        ),
+        Verdict::WaitForWindow(_) | Verdict::LockUnreachable(_) => {
             format!("{installed} {verdict}: `systemctl reboot` does it now")
         }
     }
@@ -77,6 +99,8 @@ mod tests {
     use super::*;
     use crate::progress::{Failed, Release};
     use crate::reboot::{Strategy, Window};
+    use crate::record::Hold;
+    use crate::settings::reboot_lock::StoreLock;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -142,5 +166,29 @@ mod tests {
         assert!(text.contains("none ever opens"), "{text}");
         let text = say(&record, &with(Strategy::Immediate));
         assert!(text.contains("next check"), "{text}");
+        record.hold = Hold::Halted {
+            version: "2".parse().unwrap(),
+            reason: "2 of 3 machines were bad with it".to_owned(),
+        };
+        let text = say(&record, &with(Strategy::Immediate));
+        assert!(text.contains("is halted (2 of 3 machines"), "{text}");
+        record.hold = Hold::None;
+
+        let locked = Settings {
+            reboot_lock: RebootLock::Store(StoreLock {
+                group: "default".to_owned(),
+            }),
+            ..with(Strategy::Immediate)
+        };
+        record.preparation.lock = Lock::HeldByOthers(vec!["m2".to_owned()]);
+        let text = say(&record, &locked);
+        assert!(text.contains("m2") && text.contains("osctl lock"), "{text}");
+        record.preparation.lock = Lock::Unreachable("no endpoint can serve".to_owned());
+        let text = say(&record, &locked);
+        assert!(text.contains("no endpoint can serve"), "{text}");
+        record.preparation.lock = Lock::NotAsked;
+        record.preparation.drain = Drain::Failed("50-fleet took too long".to_owned());
+        let text = say(&record, &locked);
+        assert!(text.contains("50-fleet took too long"), "{text}");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! One process at a time has it. Does not decide which changes there are.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 
 use anyhow::{Context as _, bail};
@@ -11,10 +12,15 @@ use machine_facts::health_report::HealthReport;
 use machine_facts::system_root::SystemRoot;
 use machine_facts::update_files;
 use rustix::fs::{FlockOperation, flock};
+use update_model::decision::Decision;
+use update_model::outcome::Report;
+use update_model::preparation::Preparation;
 use update_model::progress::{State, WrongTransition};
-use update_model::record::{Happened, LastCheck, Record};
+use update_model::record::{Happened, Hold, Record};
+use update_model::version::Version;
 
 use crate::login_note;
+use crate::metrics;
 
 /// There once the record knows of this boot: `/run` begins empty.
 const BOOT_SEEN: &str = "/run/keelson/update-boot-seen";
@@ -98,23 +104,57 @@ impl Keeper {
         self.save()
     }
 
+    /// An attempt failed before it changed the state: what it needs to know cannot be read.
+    pub fn could_not_begin(&mut self, reason: &str) -> anyhow::Result<()> {
+        self.record
+            .attempt_failed(reason.to_owned(), whole_seconds());
+        self.save()
+    }
+
     /// What a look at the releases came to.
-    pub fn decided(&mut self, verdict: &str) -> anyhow::Result<()> {
-        self.record.last_check = LastCheck::Decided(whole_seconds(), verdict.to_owned());
+    pub fn decided(&mut self, decision: &Decision) -> anyhow::Result<()> {
+        self.record.decided(decision, whole_seconds());
+        self.save()
+    }
+
+    /// Whether the cluster holds back what is installed.
+    pub fn held_back(&mut self, hold: Hold) -> anyhow::Result<()> {
+        self.record.hold = hold;
+        self.save()
+    }
+
+    /// The cluster was told these.
+    pub fn reported(&mut self, reports: &BTreeMap<Version, Report>) -> anyhow::Result<()> {
+        for (version, report) in reports {
+            self.record.reported(version, report);
+        }
         self.save()
     }
 
     /// The run did what it should.
     pub fn succeeded(&mut self, what: Option<Happened>) -> anyhow::Result<()> {
-        self.record.attempt_succeeded();
+        self.record.attempt_succeeded(whole_seconds());
         if let Some(what) = what {
             self.record.note(what, whole_seconds());
         }
         self.save()
     }
 
+    /// Something happened.
+    pub fn note(&mut self, what: Happened) -> anyhow::Result<()> {
+        self.record.note(what, whole_seconds());
+        self.save()
+    }
+
+    /// Changes what is remembered of getting ready for a reboot.
+    pub fn prepare(&mut self, change: impl FnOnce(&mut Preparation)) -> anyhow::Result<()> {
+        change(&mut self.record.preparation);
+        self.save()
+    }
+
     fn save(&self) -> anyhow::Result<()> {
         login_note::show(&self.root, &self.record);
+        metrics::show(&self.root, &self.record);
         update_files::write_record(&self.root, &self.record)
             .with_context(|| format!("cannot write the record in {}", update_files::FOLDER))
     }

@@ -6,7 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use machine_facts::system_root::SystemRoot;
+use machine_facts::update_files;
+use updaterd::cluster;
 use updaterd::keeper::Keeper;
+use updaterd::reboot::{self, Occasion};
 use updaterd::run::{Goal, Order, OrderedBy, run};
 use updaterd::service::serve;
 use updaterd::watcher::TerminalWatcher;
@@ -25,8 +28,10 @@ enum Command {
     Serve,
     /// Look for a release and install it, without the bus; never reboots
     Run(RunArguments),
-    /// Take down whether what was installed before this boot is healthy
+    /// Take down whether what was installed before this boot is healthy, and tell the cluster
     Outcome,
+    /// Once the machine is healthy, undo what was done for its reboot: bring its work back, give its lock back
+    BackInService,
 }
 
 #[derive(Debug, Args)]
@@ -37,7 +42,7 @@ struct RunArguments {
     /// URL or absolute folder of the release directory [default: sources of update.toml]
     #[arg(long, value_name = "URL")]
     from: Option<String>,
-    /// Take a version that was bad on this machine, too
+    /// Take a version that was bad on this machine or halted in its cluster, too
     #[arg(long)]
     retry: bool,
 }
@@ -58,6 +63,9 @@ fn main() -> ExitCode {
         Command::Serve => serve(&root),
         Command::Run(arguments) => run_once(&root, arguments),
         Command::Outcome => outcome(&root),
+        Command::BackInService => {
+            reboot::back_in_service(&root, Occasion::Boot).map(|what| println!("updaterd: {what}"))
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -85,7 +93,12 @@ fn run_once(root: &SystemRoot, arguments: RunArguments) -> anyhow::Result<()> {
 }
 
 fn outcome(root: &SystemRoot) -> anyhow::Result<()> {
-    let keeper = Keeper::take(root)?;
+    let mut keeper = Keeper::take(root)?;
     println!("the update is {}", keeper.record().state);
+    match update_files::read_settings(root) {
+        Ok(settings) => cluster::tell(root, &settings, &mut keeper),
+        // What the outcome is has been taken down all the same.
+        Err(error) => eprintln!("updaterd: tells the cluster nothing: {}", error.reason()),
+    }
     Ok(())
 }

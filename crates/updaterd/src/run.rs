@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail, ensure};
 use disk_format::window::Window;
 use jiff::Timestamp;
-use machine_facts::error::chain;
+use machine_facts::error::{Fact, chain};
 use machine_facts::system_root::SystemRoot;
 use machine_facts::update_files;
 use slot_install::install;
@@ -17,13 +17,14 @@ use slot_install::slots::Candidate;
 use update_client::error::ClientError;
 use update_client::repository::{Expiry, Repository};
 use update_client::source::Source;
-use update_model::decision::{self, Decision, Take};
+use update_model::decision::{self, Cluster, Decision, Take};
 use update_model::manifest::Manifest;
 use update_model::progress::{Needs, Release, Room, State, Step};
 use update_model::record::{Attempts, Happened};
 use update_model::settings::{Choices, Settings};
 use update_model::version::Version;
 
+use crate::cluster;
 use crate::keeper::Keeper;
 use crate::machine::{Machine, MachineSlots};
 use crate::parts::{Downloads, Local, Parts, fetch};
@@ -61,7 +62,7 @@ pub struct Order {
     pub goal: Goal,
     /// From another source than the settings'.
     pub from: Option<String>,
-    /// Take a version that was bad here, too.
+    /// Take a version that was bad here or elsewhere, too.
     pub retry: bool,
     /// By whom.
     pub by: OrderedBy,
@@ -96,15 +97,23 @@ struct Run<'a> {
 
 /// Does what was ordered. Why a run failed is in the record too.
 pub fn run(root: &SystemRoot, order: &Order, watcher: &dyn Watcher) -> anyhow::Result<Outcome> {
-    let keeper = Keeper::take(root)?;
+    let mut keeper = Keeper::take(root)?;
+    let (settings, choices) = match read_wishes(root) {
+        Ok(wishes) => wishes,
+        Err(error) => {
+            keeper.could_not_begin(&error.reason())?;
+            return Err(error.into());
+        }
+    };
     let mut run = Run {
         root,
         order,
-        settings: update_files::read_settings(root)?,
-        choices: update_files::read_choices(root)?,
+        settings,
+        choices,
         keeper,
         watcher,
     };
+    cluster::tell(root, &run.settings, &mut run.keeper);
     if let Some(reason) = run.not_due() {
         return Ok(Outcome::NotDue(reason));
     }
@@ -130,6 +139,11 @@ pub fn run(root: &SystemRoot, order: &Order, watcher: &dyn Watcher) -> anyhow::R
     }
 }
 
+fn read_wishes(root: &SystemRoot) -> Fact<(Settings, Choices)> {
+    let settings = update_files::read_settings(root)?;
+    Ok((settings, update_files::read_choices(root)?))
+}
+
 impl Run<'_> {
     fn not_due(&self) -> Option<String> {
         match (&self.keeper.record().attempts, self.order.by) {
@@ -149,7 +163,7 @@ impl Run<'_> {
         let repository = self.repository(&source)?;
         let decision = self.decide(&machine, &repository, staged.as_ref())?;
         let verdict = decision.to_string();
-        self.keeper.decided(&verdict)?;
+        self.keeper.decided(&decision)?;
         let take = match decision {
             Decision::Take(take) if self.order.goal != Goal::Check => take,
             decision => {
@@ -178,7 +192,7 @@ impl Run<'_> {
                 update_files::SETTINGS
             )
         })?;
-        let seen = self.root.path(update_files::FOLDER).join("metadata");
+        let seen = self.root.path(update_files::METADATA);
         fs::create_dir_all(&seen).with_context(|| format!("cannot create {}", seen.display()))?;
         let repository =
             Repository::load(Arc::clone(source), &root, Some(&seen), Expiry::Enforced)?;
@@ -198,7 +212,7 @@ impl Run<'_> {
     ) -> anyhow::Result<Decision> {
         let channel = repository.channel(&machine.product, self.channel())?;
         let memory = &self.keeper.record().memory;
-        let known = decision::Machine {
+        let mut known = decision::Machine {
             id: machine.id.clone(),
             running: machine.running.version.clone(),
             staged: staged.map(|release| release.version.clone()),
@@ -209,8 +223,13 @@ impl Run<'_> {
             } else {
                 memory.bad.clone()
             },
-            halted: BTreeMap::new(),
+            cluster: Cluster::default(),
         };
+        let decision = decision::decide(&known, &channel, Timestamp::now());
+        if self.order.retry || !decision.concerns_cluster() {
+            return Ok(decision);
+        }
+        known.cluster = cluster::ask(self.root, &self.settings);
         Ok(decision::decide(&known, &channel, Timestamp::now()))
     }
 

@@ -1,4 +1,4 @@
-//! Whoever is told how far an update is: the terminal, or the readers of a D-Bus property.
+//! Whoever is told how far an update is: the terminal, or the readers of D-Bus properties.
 //!
 //! Does not decide what is worth telling.
 
@@ -6,16 +6,8 @@ use std::fmt::Debug;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Mutex, PoisonError};
 
-/// How far something is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// What is done now, as the beginning of a sentence.
-    pub phase: String,
-    /// How much of it is done; the unit depends on the phase.
-    pub done: u64,
-    /// How much there is to do; 0 if that is not known.
-    pub total: u64,
-}
+use tokio::sync::watch;
+pub use update_model::progress_line::Progress;
 
 /// Is told.
 pub trait Watcher: Debug + Sync {
@@ -32,7 +24,7 @@ pub trait Watcher: Debug + Sync {
     }
 }
 
-/// Prints each phase once, on standard error, with percents if that is a terminal.
+/// Prints each phase once, on standard error, with a bar if that is a terminal.
 #[derive(Debug, Default)]
 pub struct TerminalWatcher {
     last: Mutex<Progress>,
@@ -50,8 +42,7 @@ impl Watcher for TerminalWatcher {
             } else {
                 ""
             };
-            let percent = progress.done.saturating_mul(100) / progress.total;
-            let _ = write!(error, "\r{} {percent} %{end}", progress.phase);
+            let _ = write!(error, "\r{progress}{end}");
         } else if is_new {
             let _ = writeln!(error, "{}", progress.phase);
         }
@@ -59,24 +50,26 @@ impl Watcher for TerminalWatcher {
     }
 }
 
-/// Keeps the last progress for whoever asks.
+/// Keeps the last progress for whoever asks, or waits for the next.
 #[derive(Debug, Default)]
 pub struct SharedWatcher {
-    last: Mutex<Progress>,
+    last: watch::Sender<Progress>,
 }
 
 impl SharedWatcher {
     /// The last progress.
     pub fn last(&self) -> Progress {
-        self.last
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.last.borrow().clone()
+    }
+
+    /// Sees each progress from now on that is not followed by another before it looks.
+    pub fn follow(&self) -> watch::Receiver<Progress> {
+        self.last.subscribe()
     }
 }
 
 impl Watcher for SharedWatcher {
     fn progress(&self, progress: Progress) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+        self.last.send_replace(progress);
     }
 }

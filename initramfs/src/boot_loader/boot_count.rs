@@ -3,30 +3,17 @@
 //!
 //! The record is in the `meta` partition. It helps to end a loop of failures and must not start
 //! one: a partition that is missing or damaged is a warning.
-use std::fs::File;
-
-use disk_format::meta::{BootRecord, MetaError};
 use disk_format::verity::RootHash;
 
 use crate::boot_loader::boot_path::BootPath;
 use crate::boot_loader::demotion::{self, Decision, FAILURES_BEFORE_DEMOTION, Plan};
+use crate::boot_loader::record::{self, RecordError};
 use crate::boot_options::BootOptions;
 use crate::disk::choice::BootDisk;
 use crate::failure;
 use crate::kernel::modules::KernelModules;
 use crate::report::console;
-use crate::report::error::{ActionFailed, Context, chain};
-
-/// Why the record could not be kept.
-#[derive(Debug, thiserror::Error)]
-enum RecordError {
-    #[error("there is no partition named \"meta\"")]
-    NoPartition,
-    #[error(transparent)]
-    Open(#[from] ActionFailed),
-    #[error("the meta partition {path}")]
-    Record { path: String, source: MetaError },
-}
+use crate::report::error::{ActionFailed, chain};
 
 /// Counts this boot and returns how many in a row have now failed, this one included; 0 if
 /// nobody knows. Does not return if the version is demoted: then the machine reboots.
@@ -58,34 +45,7 @@ pub(crate) fn count(
 }
 
 fn count_in_record(disk: &BootDisk, root_hash: &RootHash) -> Result<u32, RecordError> {
-    change_record(disk, |record| record.count_failed_boot(root_hash))
-}
-
-fn change_record<T>(
-    disk: &BootDisk,
-    change: impl FnOnce(&mut BootRecord) -> T,
-) -> Result<T, RecordError> {
-    let path = disk.path(disk.meta.ok_or(RecordError::NoPartition)?);
-    let mut device = File::options()
-        .read(true)
-        .write(true)
-        .open(&path)
-        .context(|| format!("open {path}"))?;
-    let failed = |source| RecordError::Record {
-        path: path.clone(),
-        source,
-    };
-    let mut record = match BootRecord::read(&mut device) {
-        Ok((record, _)) => record,
-        Err(error) => {
-            // Writing repairs it; the counts so far are lost.
-            console::warning(&chain(&failed(error)));
-            BootRecord::default()
-        }
-    };
-    let result = change(&mut record);
-    record.write(&mut device).map_err(failed)?;
-    Ok(result)
+    record::change(disk, |record| record.count_failed_boot(root_hash))
 }
 
 fn demote(disk: &BootDisk, options: &BootOptions) {
@@ -111,7 +71,7 @@ fn try_to_demote(disk: &BootDisk, options: &BootOptions) -> Result<&'static str,
         Plan::NoOwnEntry => Ok("the ESP holds no entry of it without a counter"),
         Plan::Rename { from, to } => {
             // A count that stays is harmless: the entry is at +0, and counted from now on.
-            if let Err(error) = change_record(disk, |r| r.clear_failed_boots(&options.root_hash)) {
+            if let Err(error) = record::change(disk, |r| r.clear_failed_boots(&options.root_hash)) {
                 console::warning(&chain(&error));
             }
             console::error(&format!(

@@ -17,6 +17,7 @@ static SHOW_EVERYTHING: AtomicBool = AtomicBool::new(false);
 enum Level {
     Error = 3,
     Warning = 4,
+    Notice = 5,
     Info = 6,
 }
 
@@ -28,6 +29,11 @@ pub(crate) fn show_everything() {
 /// A fact for the log.
 pub(crate) fn info(text: &str) {
     write(Level::Info, text, SHOW_EVERYTHING.load(Ordering::Relaxed));
+}
+
+/// A fact that whoever watches the console must see, because it takes long or cannot be undone.
+pub(crate) fn notice(text: &str) {
+    write(Level::Notice, text, true);
 }
 
 /// Something is not as it should be, and the boot goes on.

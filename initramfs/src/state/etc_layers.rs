@@ -23,6 +23,14 @@ use crate::state::tree_copy::{self, CopyError};
 
 /// How many layers are kept: two installed versions and some to go back to by hand.
 const KEPT: usize = 4;
+/// In the folder of a version: what was changed.
+pub(crate) const UPPER: &str = "upper";
+/// In the folder of a version: what overlayfs needs.
+pub(crate) const WORK: &str = "work";
+/// In the folder of a version: its time is that of the last boot.
+pub(crate) const LAST_USED: &str = "last-used";
+/// Beside the versions' folders: which one is in use.
+pub(crate) const CURRENT: &str = "current";
 const TEMPORARY_PREFIX: &str = ".new-";
 /// Caches that a new version brings anew: an old copy above would mask it. Accounts are inherited; at the first
 /// boot of a version systemd-sysusers adds to them the users that only the new version has.
@@ -56,7 +64,7 @@ pub(crate) fn assemble(root_hash: &RootHash) -> Result<(), EtcError> {
     layers.ensure(root_hash, previous.as_ref())?;
     let id = machine_id::ensure(state)?;
     machine_id::install(&id, &layers.upper(root_hash))?;
-    mount_overlay(&layers.upper(root_hash), &layers.of(root_hash).join("work"))?;
+    mount_overlay(&layers.upper(root_hash), &layers.of(root_hash).join(WORK))?;
     layers.mark_current(root_hash)?;
     let protected = [Some(*root_hash), previous];
     if let Err(error) = layers.prune(&protected.into_iter().flatten().collect::<Vec<_>>()) {
@@ -92,22 +100,22 @@ impl Layers {
     }
 
     fn upper(&self, root_hash: &RootHash) -> PathBuf {
-        self.of(root_hash).join("upper")
+        self.of(root_hash).join(UPPER)
     }
 
     /// The version that was booted last and still has its layer.
     fn current(&self) -> Option<RootHash> {
-        let text = fs::read_to_string(self.folder.join("current")).ok()?;
+        let text = fs::read_to_string(self.folder.join(CURRENT)).ok()?;
         let root_hash: RootHash = text.trim().parse().ok()?;
         self.upper(&root_hash).is_dir().then_some(root_hash)
     }
 
     fn mark_current(&self, root_hash: &RootHash) -> Result<(), ActionFailed> {
-        let stamp = self.of(root_hash).join("last-used");
+        let stamp = self.of(root_hash).join(LAST_USED);
         File::create(&stamp)
             .and_then(|file| file.set_modified(SystemTime::now()))
             .context(|| format!("write {}", stamp.display()))?;
-        let path = self.folder.join("current");
+        let path = self.folder.join(CURRENT);
         let text = format!("{root_hash}\n");
         if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
             return Ok(()); // the usual case needs no sync
@@ -135,12 +143,12 @@ impl Layers {
         let temporary = self.folder.join(format!("{TEMPORARY_PREFIX}{root_hash}"));
         let making = || format!("create {}", temporary.display());
         fs::create_dir(&temporary).context(making)?;
-        let upper = temporary.join("upper");
+        let upper = temporary.join(UPPER);
         match previous {
             Some(previous) => tree_copy::copy(&self.upper(previous), &upper, &NOT_INHERITED)?,
             None => fs::create_dir(&upper).context(making)?,
         }
-        fs::create_dir(temporary.join("work")).context(making)?;
+        fs::create_dir(temporary.join(WORK)).context(making)?;
         self.publish(&temporary, &place)
             .context(|| format!("create {}", place.display()))?;
         Ok(())
@@ -157,7 +165,7 @@ impl Layers {
         let mut layers = Vec::new();
         for (path, name) in self.children()? {
             if let Ok(root_hash) = name.parse::<RootHash>() {
-                let stamp = fs::metadata(path.join("last-used")).and_then(|m| m.modified());
+                let stamp = fs::metadata(path.join(LAST_USED)).and_then(|m| m.modified());
                 layers.push((root_hash, stamp.unwrap_or(SystemTime::UNIX_EPOCH)));
             }
         }

@@ -45,14 +45,26 @@ enum Verdict {
     Failed,
 }
 
+/// What mkfs does to the blocks before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Former {
+    /// Nothing: they are blank, and discarding terabytes takes long.
+    Blank,
+    /// It tells the disk that what they held is not needed any more.
+    Discarded,
+}
+
 /// Makes an empty file system over whatever is there.
-pub(crate) fn make(path: &str) -> Result<(), Ext4ToolsError> {
+pub(crate) fn make(path: &str, former: Former) -> Result<(), Ext4ToolsError> {
     let uuid = random::uuid()?.to_string();
     // -b: a small partition would get 1 KiB blocks for ever, which 4Kn disks refuse.
-    // nodiscard: the partition is blank, and discarding terabytes takes long.
+    let discard = match former {
+        Former::Blank => "nodiscard",
+        Former::Discarded => "discard",
+    };
     let arguments = format!(
         "-q -F -L state -U {uuid} -b 4096 -I 256 -m 0 -O metadata_csum,64bit \
-         -E lazy_itable_init=1,lazy_journal_init=1,nodiscard {path}"
+         -E lazy_itable_init=1,lazy_journal_init=1,{discard} {path}"
     );
     let arguments: Vec<&str> = arguments.split(' ').collect();
     let finished = tools::run(MKFS, &arguments)?;

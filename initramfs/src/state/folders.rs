@@ -12,6 +12,11 @@ use crate::report::error::{ActionFailed, Context};
 use crate::root::verity_root::ROOT;
 use crate::state::partition::STATE;
 
+/// The folder of what all versions share: the identity of the machine.
+pub(crate) const SHARED: &str = "shared";
+/// The folder of the layers of `/etc`, one a version.
+pub(crate) const ETC: &str = "etc";
+
 /// A folder of state.
 struct Folder {
     name: &'static str,
@@ -34,9 +39,15 @@ const FOLDERS: [Folder; 8] = [
     folder("opt", 0o755, Some("/opt")),
     folder("srv", 0o755, Some("/srv")),
     folder("usr-local", 0o755, Some("/usr/local")),
-    folder("shared", 0o755, None), // identity that all versions share
-    folder("etc", 0o755, None),    // the upper layers of /etc, one a version
+    folder(SHARED, 0o755, None),
+    folder(ETC, 0o755, None),
 ];
+
+/// The folder that appears at a place of the root.
+pub(crate) fn name_of(place: &str) -> Option<&'static str> {
+    let appears = |folder: &&Folder| folder.appears_as == Some(place);
+    FOLDERS.iter().find(appears).map(|folder| folder.name)
+}
 
 /// Creates the folders that are missing.
 pub(crate) fn create(state: &Path) -> Result<(), ActionFailed> {

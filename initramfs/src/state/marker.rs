@@ -7,7 +7,8 @@ use std::path::Path;
 use crate::report::error::{ActionFailed, Context};
 use crate::state::durable;
 
-const NAME: &str = ".keelson-state";
+/// Its name.
+pub(crate) const NAME: &str = ".keelson-state";
 const TEXT: &[u8] = b"This file system holds the state of a Keelson machine.\n";
 /// What mkfs makes by itself.
 const MADE_BY_MKFS: &str = "lost+found";

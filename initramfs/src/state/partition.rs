@@ -6,18 +6,22 @@
 //! [`crate::state::folders`] and [`crate::state::etc_layers`].
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::path::Path;
 
 use disk_format::gpt::{Disk as _, GptError, PartitionTable};
+use disk_format::meta::{BootRecord, ResetOrder};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
+use crate::boot_loader::record::{self, RecordError};
 use crate::disk::block_device;
 use crate::disk::choice::BootDisk;
 use crate::report::console;
 use crate::report::error::{ActionFailed, Context, chain};
 use crate::state::ext4_superblock::{self, Ext4Superblock, Found};
-use crate::state::ext4_tools::{self, Ext4ToolsError};
+use crate::state::ext4_tools::{self, Ext4ToolsError, Former};
 use crate::state::marker::{self, Owner};
 use crate::state::random;
+use crate::state::reset;
 use crate::state::table::{self, NewIdentifiers};
 use crate::system_calls;
 
@@ -27,10 +31,10 @@ pub(crate) const STATE: &str = "/sysroot/state";
 /// Enough to see any other file system's superblock.
 const HEAD_LENGTH: usize = 1 << 20;
 
-/// Whether this machine has been booted before.
+/// Whether this machine has been booted before, as far as its state knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum History {
-    /// State was made in this boot.
+    /// State was made or reset in this boot.
     FirstBoot,
     /// State is from an earlier one.
     BootedBefore,
@@ -72,6 +76,9 @@ pub(crate) enum StateError {
     /// The file system could not be made or repaired.
     #[error(transparent)]
     Ext4(#[from] Ext4ToolsError),
+    /// The reset is done, and would be repeated at the next boot.
+    #[error("cannot forget that a reset was ordered")]
+    Order(#[from] RecordError),
     /// The partition holds something, and no superblock of ext4.
     #[error(
         "the state partition {path} holds something that is not ext4; if it is damaged state, \
@@ -113,18 +120,40 @@ struct State<'a> {
     path: String,
 }
 
-/// Makes state usable and mounts it at [`STATE`].
-pub(crate) fn prepare(boot_disk: &BootDisk) -> Result<History, StateError> {
+/// Makes state usable and mounts it at [`STATE`]; does what was ordered before anything uses it. The order
+/// is forgotten last: until then every boot begins with it again.
+pub(crate) fn prepare(
+    boot_disk: &BootDisk,
+    order: Option<&ResetOrder>,
+) -> Result<History, StateError> {
+    let state = find(boot_disk)?;
+    let history = match order {
+        None => state.prepare()?,
+        Some(ResetOrder::Erase) => state.make_again()?,
+        Some(ResetOrder::Clear(kept)) => {
+            console::notice("resetting state");
+            state.prepare()?;
+            reset::clear(Path::new(STATE), kept)?;
+            History::FirstBoot
+        }
+    };
+    if order.is_some() {
+        record::change(boot_disk, BootRecord::forget_reset)?;
+    }
+    reset::remove_remains(Path::new(STATE));
+    Ok(history)
+}
+
+fn find(boot_disk: &BootDisk) -> Result<State<'_>, StateError> {
     let disk = boot_disk.disk.path();
     let number = boot_disk.state.ok_or(StateError::NoPartition { disk })?;
     let path = boot_disk.path(number);
-    State {
+    Ok(State {
         boot_disk,
         table: boot_disk.table.clone(),
         number,
         path,
-    }
-    .prepare()
+    })
 }
 
 impl State<'_> {
@@ -169,7 +198,24 @@ impl State<'_> {
         let table = table::begin_making(self.table.clone(), self.number, length_bytes, &new)
             .map_err(|source| self.table_error(source))?;
         self.write_table(table)?;
-        ext4_tools::make(&self.path)?;
+        self.fill(Former::Blank)
+    }
+
+    /// Whatever is there, sound or not: so it was ordered.
+    fn make_again(mut self) -> Result<History, StateError> {
+        console::notice(&format!(
+            "resetting state: making a new file system on {}",
+            self.path
+        ));
+        let length_bytes = self.boot_disk.disk.length_bytes;
+        let table = table::begin_making_again(self.table.clone(), self.number, length_bytes)
+            .map_err(|source| self.table_error(source))?;
+        self.write_table(table)?;
+        self.fill(Former::Discarded)
+    }
+
+    fn fill(mut self, former: Former) -> Result<History, StateError> {
+        ext4_tools::make(&self.path, former)?;
         self.mount()?;
         marker::put(STATE)?;
         self.finish_making()?;

@@ -42,10 +42,25 @@ pub(crate) fn begin_making(
             partition.guid = *guid;
         }
     }
+    Ok(mark(table, state))
+}
+
+/// The table before the state file system is made again: grown and marked. Nothing gets a new identifier, for
+/// the firmware may know the ESP by its own.
+pub(crate) fn begin_making_again(
+    mut table: PartitionTable,
+    state: u32,
+    disk_length_bytes: u64,
+) -> Result<PartitionTable, GptError> {
+    table.grow_last(disk_length_bytes)?;
+    Ok(mark(table, state))
+}
+
+fn mark(mut table: PartitionTable, state: u32) -> PartitionTable {
     if let Some(partition) = table.partitions.get_mut(&state) {
         partition.attributes |= BEING_MADE;
     }
-    Ok(table)
+    table
 }
 
 /// The table once the state file system is usable.
@@ -105,6 +120,17 @@ mod tests {
         assert_eq!(begun.partitions[&3].guid, Uuid::from_u128(1003));
         assert_eq!(begun.partitions[&3].end_bytes(), 63 * MIB);
         assert!(is_being_made(&begun, 3) && !is_being_made(&begun, 1));
+    }
+
+    #[test]
+    fn state_that_is_made_again_changes_no_identifier() {
+        let begun = begin_making_again(table(), 3, 64 * MIB).unwrap();
+        assert_eq!(begun.disk_guid, table().disk_guid);
+        for (number, partition) in table().partitions {
+            assert_eq!(begun.partitions[&number].guid, partition.guid);
+        }
+        assert_eq!(begun.partitions[&3].end_bytes(), 63 * MIB);
+        assert!(is_being_made(&begun, 3));
     }
 
     #[test]

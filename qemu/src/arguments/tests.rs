@@ -30,6 +30,19 @@ fn commas_in_paths_are_doubled() {
 }
 
 #[test]
+fn writes_are_recorded_below_the_disk() {
+    let mut machine = Machine::new("test", Boot::LegacyBios);
+    machine.disks = vec![Disk::recorded("/a,b/disk", "/log")];
+    let arguments = build(&machine, &resources());
+    let devices = values(&arguments, "-device");
+    assert!(devices[0].contains(",request-merging=off"), "{devices:?}");
+    let drives = values(&arguments, "-drive");
+    let end = "file.file.filename=/a,,b/disk,log.filename=/log";
+    assert!(drives[0].ends_with(end), "{drives:?}");
+    assert!(drives[0].contains("driver=blklogwrites"), "{drives:?}");
+}
+
+#[test]
 fn disks_get_interface_sector_size_and_order() {
     let mut machine = Machine::new("test", Boot::LegacyBios);
     machine.disks = vec![

@@ -196,6 +196,28 @@ async fn a_lease_is_not_believed_in_when_nobody_answers() -> Result<()> {
     Ok(())
 }
 
+/// As a daemon does that is started anew: the keys stay.
+#[tokio::test]
+async fn a_lease_is_taken_over_by_its_number() -> Result<()> {
+    for server in servers()? {
+        let client = client_of(&server).await?;
+        let first = client.lease(Duration::from_secs(10)).await?;
+        let (id, deadline) = (first.id(), first.deadline()?);
+        let options = PutOptions::new().with_lease(id);
+        client.put("held", "v", options).await?;
+        drop(first);
+        let second = client.take_over_lease(id).await?;
+        let second = second.context("it lives still")?;
+        ensure!(second.id() == id && second.ttl() >= Duration::from_secs(10));
+        ensure!(second.deadline()? > deadline);
+        let held = client.get("held", GetOptions::new()).await?;
+        ensure!(held.kvs().len() == 1);
+        second.revoke().await?;
+        ensure!(client.take_over_lease(id).await?.is_none());
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_lease_that_somebody_revoked_is_lost() -> Result<()> {
     for server in servers()? {

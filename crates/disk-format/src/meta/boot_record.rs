@@ -1,10 +1,11 @@
 //! What is remembered about boots, and its payload bytes.
 //!
 //! The payload is a count (4 bytes) and, oldest first, that many root hashes (32 bytes) each with
-//! its failed boots (4 bytes). Readers ignore what follows: a later version may add to it. Does not
-//! know where or how often it is stored.
+//! its failed boots (4 bytes); then the order to reset state, see [`super::reset_order`]. Readers ignore
+//! what follows: a later version may add to it. Does not know where or how often it is stored.
 
 use super::CopyProblem;
+use super::reset_order::{self, OrderTooLong, ResetOrder};
 use crate::verity::RootHash;
 
 /// How many versions are remembered; two slots need two, the others are recent history.
@@ -12,11 +13,12 @@ pub const FAILED_BOOTS_LIMIT: usize = 8;
 
 const ENTRY_LENGTH_BYTES: usize = 36;
 
-/// How often versions failed to boot since they last succeeded.
+/// How often versions failed to boot since they last succeeded, and what the next boot is to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BootRecord {
     /// The one that failed last comes last.
     failed_boots: Vec<(RootHash, u32)>,
+    reset: Option<ResetOrder>,
 }
 
 impl BootRecord {
@@ -50,6 +52,24 @@ impl BootRecord {
         self.failed_boots.iter().map(|(hash, count)| (hash, *count))
     }
 
+    /// What the next boot is to do to state.
+    pub fn reset(&self) -> Option<&ResetOrder> {
+        self.reset.as_ref()
+    }
+
+    /// Orders a reset at the next boot, in place of what was ordered before.
+    pub fn order_reset(&mut self, order: ResetOrder) -> Result<(), OrderTooLong> {
+        let order = Some(order);
+        reset_order::check_length(order.as_ref())?;
+        self.reset = order;
+        Ok(())
+    }
+
+    /// Forgets the order: it was carried out, or taken back. Says whether there was one.
+    pub fn forget_reset(&mut self) -> bool {
+        self.reset.take().is_some()
+    }
+
     pub(super) fn to_payload(&self) -> Vec<u8> {
         let count = u32::try_from(self.failed_boots.len()).unwrap_or(u32::MAX);
         let mut payload = count.to_le_bytes().to_vec();
@@ -57,6 +77,7 @@ impl BootRecord {
             payload.extend_from_slice(&root_hash.0);
             payload.extend_from_slice(&count.to_le_bytes());
         }
+        payload.extend(reset_order::to_bytes(self.reset.as_ref()));
         payload
     }
 
@@ -66,9 +87,11 @@ impl BootRecord {
         if count > FAILED_BOOTS_LIMIT || count * ENTRY_LENGTH_BYTES > entries.len() {
             return Err(CopyProblem::Payload);
         }
-        let entries = entries.chunks_exact(ENTRY_LENGTH_BYTES).take(count);
+        let (entries, behind) = entries.split_at(count * ENTRY_LENGTH_BYTES);
+        let entries = entries.chunks_exact(ENTRY_LENGTH_BYTES);
         Ok(Self {
             failed_boots: entries.filter_map(parse_entry).collect(),
+            reset: reset_order::from_bytes(behind)?,
         })
     }
 }

@@ -57,7 +57,7 @@ fn the_bytes_are_as_documented() {
     let mut disk = blank();
     record(&[7, 7]).write(&mut disk).unwrap();
     let copy = &disk.get_ref()[64 * 1024..64 * 1024 + 4096];
-    let mut head = b"KEELMETA\x01\0\0\0\x28\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0".to_vec();
+    let mut head = b"KEELMETA\x01\0\0\0\x2c\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0".to_vec();
     head.extend_from_slice(&[7; 32]);
     head.extend_from_slice(&[2, 0, 0, 0, 0]);
     assert_eq!(copy[..head.len()], head);
@@ -87,6 +87,51 @@ fn the_longest_past_failure_is_forgotten_first() {
     let mut disk = blank();
     record.write(&mut disk).unwrap();
     assert_eq!(BootRecord::read(&mut disk).unwrap().0, record);
+}
+
+#[test]
+fn an_order_to_reset_stays_while_boots_are_counted_until_it_is_forgotten() {
+    let mut disk = blank();
+    let kept = Kept {
+        identity: Identity::Kept,
+        paths: vec!["/var/lib/x".parse().unwrap()],
+    };
+    let order = ResetOrder::Clear(kept);
+    let mut record = record(&[1, 2, 3, 4, 5, 6, 7, 8]);
+    record.order_reset(order.clone()).unwrap();
+    record.write(&mut disk).unwrap();
+    let (mut record, _) = BootRecord::read(&mut disk).unwrap();
+    record.count_failed_boot(&root_hash(9));
+    record.write(&mut disk).unwrap();
+    let (mut record, _) = BootRecord::read(&mut disk).unwrap();
+    assert_eq!(record.reset(), Some(&order));
+    assert_eq!(record.failed_boots(&root_hash(9)), 1);
+    assert!(record.forget_reset() && !record.forget_reset());
+    record.write(&mut disk).unwrap();
+    assert_eq!(BootRecord::read(&mut disk).unwrap().0.reset(), None);
+}
+
+#[test]
+fn the_longest_order_fits_beside_all_failures_and_a_longer_one_is_refused() {
+    let path = |length: usize| format!("/var/{}", "x".repeat(length - 5)).parse().unwrap();
+    let order = |lengths: &[usize]| {
+        ResetOrder::Clear(Kept {
+            identity: Identity::New,
+            paths: lengths.iter().map(|length| path(*length)).collect(),
+        })
+    };
+    let mut record = record(&[1, 2, 3, 4, 5, 6, 7, 8]);
+    // Three numbers, and two bytes for each path.
+    let longest = RESET_ORDER_LIMIT_BYTES - 12 - 2 * 2 - 10;
+    record.order_reset(order(&[10, longest])).unwrap();
+    let mut disk = blank();
+    record.write(&mut disk).unwrap();
+    assert_eq!(BootRecord::read(&mut disk).unwrap().0, record);
+    let before = record.clone();
+    let error = record.order_reset(order(&[10, longest + 1])).unwrap_err();
+    assert!(error.to_string().contains("room for 3584"), "{error}");
+    assert!(record.order_reset(order(&[70_000])).is_err());
+    assert_eq!(record, before);
 }
 
 #[test]

@@ -156,6 +156,9 @@ impl SectionHeader {
 
     /// Where its contents are in the file, without padding.
     pub(super) fn contents(&self) -> Range<usize> {
+        if self.raw_length == 0 {
+            return 0..0; // its offset means nothing, and may be outside
+        }
         let length = self.raw_length.min(self.virtual_length as usize);
         self.raw_offset..self.raw_offset + length
     }

@@ -10,6 +10,7 @@ use crate::decision::{Decision, Removal, Schedule};
 use crate::machine::{Availability, Fence, MachineId};
 use crate::options::{OnPartition, Placement};
 use crate::resources::Resources;
+use crate::unit::Moving;
 
 /// What decides whether any machine can take a unit: if none could take one, none can take its likes,
 /// since places only get fewer.
@@ -87,7 +88,7 @@ fn place_one<'v>(
     }
     if let [site] = lingering[..] {
         cluster.vacate(unit, site);
-        if cluster.may_take(unit, site) {
+        if cluster.may_take(unit, site) && !is_left(cluster, unit, site) {
             give(cluster, unit, site, &[], found);
         } else {
             cluster.occupy(unit, site);
@@ -102,10 +103,36 @@ fn place_one<'v>(
         }
         return;
     }
-    match find(cluster, unit, hopeless) {
+    let found_site = match &cluster.units[unit].moving {
+        Some(moving) => find_for_move(cluster, unit, moving),
+        None => find(cluster, unit, hopeless),
+    };
+    match found_site {
         Some(site) => give(cluster, unit, site, &[], found),
         None => found.unplaced.push(name),
     }
+}
+
+/// Whether a unit was asked to leave a machine.
+fn is_left(cluster: &Cluster<'_>, unit: usize, site: usize) -> bool {
+    let moving = cluster.units[unit].moving.as_ref();
+    moving.is_some_and(|moving| moving.from == cluster.sites[site].machine.id)
+}
+
+/// The machine for a unit that moves: the one asked for, or another one, or in the end the old one.
+fn find_for_move(cluster: &Cluster<'_>, unit: usize, moving: &Moving) -> Option<usize> {
+    let asked = moving.to.as_ref().and_then(|id| cluster.site(id));
+    let asked = asked.filter(|site| cluster.may_take(unit, *site));
+    asked.or_else(|| {
+        let mut able: Vec<usize> = (0..cluster.sites.len())
+            .filter(|site| cluster.may_take(unit, *site))
+            .collect();
+        able.sort_by_key(|site| {
+            let load = cluster.sites[*site].here.len();
+            (is_left(cluster, unit, *site), load, *site)
+        });
+        able.first().copied()
+    })
 }
 
 /// Whether a unit that stops on partitions may still run on a machine that is lost.

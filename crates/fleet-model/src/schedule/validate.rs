@@ -7,6 +7,7 @@ use super::cluster::Cluster;
 use crate::decision::{Decision, Removal, Schedule};
 use crate::explain::refusals;
 use crate::machine::{Availability, MachineId};
+use crate::unit::Moving;
 
 /// Looks at every placement there is, then counts units that are still where they should not be.
 pub(super) fn validate(cluster: &mut Cluster<'_>, found: &mut Schedule) {
@@ -49,6 +50,10 @@ fn check(cluster: &mut Cluster<'_>, unit: usize, id: &MachineId) -> Option<Remov
     }
     if cluster.sites[site].machine.availability == Availability::Draining && !is_global {
         return Some(Removal::Draining);
+    }
+    let is_left = |moving: &Moving| moving.from == *id;
+    if own.moving.as_ref().is_some_and(is_left) && !is_global {
+        return Some(Removal::Moving);
     }
     if !cluster.suits(unit, site) {
         let mut why = refusals(cluster, unit, site).into_iter();

@@ -3,7 +3,8 @@
 //! Combinations of rules are in `model`.
 
 use fleet_model::{
-    Availability, Decision, Explanation, Fence, MachineId, Refusal, State, explain, schedule,
+    Availability, Decision, Explanation, Fence, MachineId, Moving, Refusal, Removal, State, View,
+    explain, schedule,
 };
 
 use crate::fixture::{machine, name, places, set, settle, unit, view};
@@ -51,6 +52,57 @@ fn pairs_move_together() {
     settle(&mut view);
     assert_eq!(places(&view, "ping.service"), ["m2"]);
     assert_eq!(places(&view, "pong.service"), ["m2"]);
+}
+
+#[test]
+fn a_unit_leaves_when_asked_to() {
+    let mut view = view(&["m1", "m2", "m3"], &[("a.service", ""), ("b.service", "")]);
+    settle(&mut view);
+    let ask = |view: &mut View, to: Option<&str>| {
+        let mut unit = view.unit(&name("a.service")).unwrap().clone();
+        let from = unit.placed_on.first().unwrap().clone();
+        let to = to.map(MachineId::new);
+        unit.moving = Some(Moving { from, to });
+        view.insert_unit(unit);
+    };
+    ask(&mut view, Some("m2"));
+    let first = schedule(&view).decisions;
+    assert!(
+        matches!(
+            &first[..],
+            [Decision::Remove {
+                reason: Removal::Moving,
+                ..
+            }]
+        ),
+        "it is placed again only when it is gone: {first:?}"
+    );
+    settle(&mut view);
+    assert_eq!(
+        places(&view, "a.service"),
+        ["m2"],
+        "not the least loaded one"
+    );
+    ask(&mut view, None);
+    settle(&mut view);
+    assert_eq!(places(&view, "a.service"), ["m1"]);
+    set(&mut view, "m2", Availability::Cordoned);
+    ask(&mut view, Some("m2"));
+    settle(&mut view);
+    assert_eq!(
+        places(&view, "a.service"),
+        ["m3"],
+        "it asked for one that cannot"
+    );
+    set(&mut view, "m1", Availability::Cordoned);
+    ask(&mut view, None);
+    settle(&mut view);
+    assert_eq!(
+        places(&view, "a.service"),
+        ["m3"],
+        "no other one can have it"
+    );
+    assert_eq!(view.unit(&name("a.service")).unwrap().moving, None);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 use fleet_model::{
-    Availability, Decision, Fence, Machine, MachineId, OnPartition, Schedule, State, Unit, View,
-    schedule,
+    Availability, Decision, Fence, Machine, MachineId, Moving, OnPartition, Schedule, State, Unit,
+    View, schedule,
 };
 use systemd_unit::UnitName;
 
@@ -117,7 +117,7 @@ impl Simulation {
 
     /// Something happens.
     pub(crate) fn disturb(&mut self) {
-        match self.rng.u8(0..12) {
+        match self.rng.u8(0..13) {
             0..=4 => self.add_unit(),
             5 => {
                 if let Some(unit) = self.any_unit() {
@@ -133,7 +133,19 @@ impl Simulation {
             7 if self.nodes.len() < 8 => self.add_machine(),
             8 => self.operate(),
             9 => self.end_a_lease_early(),
+            10 => self.ask_to_move(),
             _ => self.cut_or_mend(),
+        }
+    }
+
+    fn ask_to_move(&mut self) {
+        let to = self.rng.bool().then(|| self.any_machine());
+        let Some(mut unit) = self.any_unit() else {
+            return;
+        };
+        if let Some(from) = unit.placed_on.first().cloned() {
+            unit.moving = Some(Moving { from, to });
+            self.view.insert_unit(unit);
         }
     }
 

@@ -139,6 +139,11 @@ impl Client {
         self.channel.endpoints()
     }
 
+    /// How long one call may take with all its tries.
+    pub(super) fn total_timeout(&self) -> Duration {
+        self.total_timeout
+    }
+
     /// Connects unless that is done, and says why it cannot be.
     pub async fn ready(&self) -> Result<(), Error> {
         let ready = self.channel.ready().await;

@@ -7,10 +7,13 @@ use std::time::Duration;
 use etcd_client::{LeaseGrantOptions, LeaseTimeToLiveOptions};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::v3::client::{Client, Failed};
 use crate::v3::error::Error;
+
+/// Before a keep-alive that failed is sent again while a lease is taken over.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// A lease, kept alive in the background.
 #[derive(Debug)]
@@ -60,7 +63,35 @@ impl Client {
         let id = fresh_id();
         let granted = Instant::now();
         let ttl = self.grant(id, seconds).await?;
-        let until = granted + ttl;
+        Ok(self.keep(id, granted, ttl))
+    }
+
+    /// Takes over a lease that an earlier process made and kept alive; nothing if it is gone.
+    pub async fn take_over_lease(&self, id: i64) -> Result<Option<Lease>, Error> {
+        let until = Instant::now() + self.total_timeout();
+        let keeper = Keeper {
+            id,
+            client: self.clone(),
+            until,
+            ttl: Duration::ZERO,
+        };
+        loop {
+            let sent = Instant::now();
+            match keeper.keep_alive().await {
+                Kept::For(ttl) => return Ok(Some(self.keep(id, sent, ttl))),
+                Kept::Gone => return Ok(None),
+                Kept::Failed(Failed::Final(error)) => return Err(error),
+                Kept::Failed(Failed::Broken(text)) if Instant::now() >= keeper.until => {
+                    return Err(Error::Unavailable(text));
+                }
+                Kept::Failed(Failed::Broken(_)) => sleep(RETRY_PAUSE).await,
+            }
+        }
+    }
+
+    /// Keeps a lease alive that was acknowledged for some time, counted from an instant.
+    fn keep(&self, id: i64, since: Instant, ttl: Duration) -> Lease {
+        let until = since + ttl;
         let (sender, state) = watch::channel(State::Kept(until));
         let keeper = Keeper {
             id,
@@ -69,13 +100,13 @@ impl Client {
             ttl,
         };
         let task = tokio::spawn(keeper.run(sender));
-        Ok(Lease {
+        Lease {
             id,
             ttl,
             client: self.clone(),
             state,
             keeper: task.abort_handle(),
-        })
+        }
     }
 
     async fn grant(&self, id: i64, seconds: i64) -> Result<Duration, Error> {

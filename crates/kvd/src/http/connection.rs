@@ -179,6 +179,7 @@ async fn dispatch(
         Route::Live => health::live(state, &head).await,
         Route::Ready => health::ready(state, &head).await,
         Route::Metrics => metrics::handle(state, &head.method),
+        Route::FleetLock(wish) => v3::handle_fleet_lock(state, peer, &head, wish, &body).await,
         Route::LogLevel => log_level::handle(options, &head.method, &body),
         Route::Moved(location) => moved(&head.method, &location),
         Route::Malformed => bad_request(),

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use etcd_v2::path;
 
+use super::v3::Wish;
+
 /// What is served at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route<'a> {
@@ -42,6 +44,8 @@ pub(super) enum Route<'a> {
     Metrics,
     /// How much is logged.
     LogLevel,
+    /// A slot of the reboot lock, taken or given back.
+    FleetLock(Wish),
     /// It should have been written so.
     Moved(String),
     /// The path cannot be read.
@@ -106,6 +110,8 @@ fn find(path: &str) -> Route<'_> {
         "/metrics" => return Route::Metrics,
         "/config/local/log" => return Route::LogLevel,
         "/kvd/snapshot" => return Route::Snapshot,
+        "/v1/pre-reboot" => return Route::FleetLock(Wish::PreReboot),
+        "/v1/steady-state" => return Route::FleetLock(Wish::SteadyState),
         _ => {}
     }
     let rest = |served| after(path, served);
@@ -156,6 +162,7 @@ fn owned(route: Route<'_>) -> Route<'static> {
         Route::Ready => Route::Ready,
         Route::Metrics => Route::Metrics,
         Route::LogLevel => Route::LogLevel,
+        Route::FleetLock(wish) => Route::FleetLock(wish),
         Route::Malformed => Route::Malformed,
         Route::Nothing => Route::Nothing,
     }
@@ -163,7 +170,7 @@ fn owned(route: Route<'_>) -> Route<'static> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Route, route};
+    use super::{Route, Wish, route};
 
     #[test]
     fn paths_are_found_as_etcd_finds_them() {
@@ -195,6 +202,9 @@ mod tests {
             ("/v2/auth/roles/", Route::Roles("/".into())),
             ("/v2/auth/enable/", Route::Nothing),
             ("/v2/stats", Route::Nothing),
+            ("/v1/pre-reboot", Route::FleetLock(Wish::PreReboot)),
+            ("/v1/steady-state", Route::FleetLock(Wish::SteadyState)),
+            ("/v1/steady-state/", Route::Nothing),
             ("/version", Route::Version),
             ("/version/", Route::Nothing),
             ("/", Route::Nothing),

@@ -7,6 +7,7 @@ mod call;
 mod caller;
 mod cluster;
 mod election;
+mod fleet_lock;
 mod gateway;
 mod hash;
 mod incoming;
@@ -37,6 +38,7 @@ use super::state::ServerState;
 use call::Call;
 use incoming::CallBody;
 
+pub(super) use fleet_lock::{Wish, handle as handle_fleet_lock};
 pub(super) use gateway::{Lines, handle as handle_json, route as route_json};
 pub(super) use reply::GrpcBody;
 

@@ -1,13 +1,15 @@
 //! `osctl update`: orders a run of `updaterd`, and shows how far it is.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, ensure};
 use machine_facts::system_root::SystemRoot;
+use serde::Serialize;
+use update_model::progress_line::Progress;
 
 use crate::cli::UpdateArguments;
-use crate::update_service::{Progress, UpdateService};
+use crate::update_service::UpdateService;
 use crate::update_view::UpdateView;
 
 /// Runs the command.
@@ -23,15 +25,33 @@ pub(crate) fn run(arguments: &UpdateArguments) -> anyhow::Result<ExitCode> {
     };
     let from = from(arguments.from.as_deref())?;
     let order = (goal, from.as_str(), arguments.retry, arguments.scheduled);
-    let mut teller = Teller::default();
-    let done = UpdateService::connect()?.update(&order, &mut |progress| teller.tell(progress));
+    let out = io::stderr();
+    let is_terminal = out.is_terminal();
+    let mut teller = Teller::new(out.lock(), is_terminal);
+    let done = UpdateService::connect()?.update(&order, &mut |progress| teller.tell(&progress));
     teller.finish();
-    println!("{}", done?);
-    let is_staged = || UpdateView::read(&SystemRoot::new("/")).is_ok_and(|u| u.state == "staged");
-    if arguments.reboot && is_staged() {
+    let result = done?;
+    let update = UpdateView::read(&SystemRoot::new("/")).ok();
+    let is_staged = update.as_ref().is_some_and(|u| u.state == "staged");
+    if arguments.json {
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&Done { result, update })?
+        );
+    } else {
+        println!("{result}");
+    }
+    if arguments.reboot && is_staged {
         reboot()?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// For programs.
+#[derive(Serialize)]
+struct Done {
+    result: String,
+    update: Option<UpdateView>,
 }
 
 /// What changes something is the administrator's.
@@ -67,32 +87,46 @@ pub(crate) fn reboot() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A line for each phase on standard error, with percents on a terminal.
-#[derive(Debug, Default)]
-struct Teller {
+/// A line for each phase on standard error, with a bar on a terminal.
+#[derive(Debug)]
+struct Teller<W> {
+    out: W,
+    is_terminal: bool,
     phase: String,
-    is_open: bool,
 }
 
-impl Teller {
-    fn tell(&mut self, (phase, done, total): Progress) {
-        let mut error = std::io::stderr().lock();
-        if phase != self.phase && !phase.is_empty() {
-            let end = if self.is_open { "\n" } else { "" };
-            // A terminal that went away does not stop an update.
-            let _ = write!(error, "{end}{phase}");
-            self.is_open = true;
-            self.phase.clone_from(&phase);
-        }
-        if error.is_terminal() && total > 0 && !phase.is_empty() {
-            let percent = done.saturating_mul(100) / total;
-            let _ = write!(error, "\r{phase} {percent} %");
+/// Back to the line's beginning, and what stands there is gone (ECMA-48, CR and EL).
+const LINE_ANEW: &str = "\r\x1b[K";
+
+impl<W: io::Write> Teller<W> {
+    fn new(out: W, is_terminal: bool) -> Self {
+        Self {
+            out,
+            is_terminal,
+            phase: String::new(),
         }
     }
 
-    fn finish(&mut self) {
-        if self.is_open {
-            eprintln!();
+    fn tell(&mut self, progress: &Progress) {
+        let is_new = progress.phase != self.phase;
+        if progress.phase.is_empty() || !is_new && !self.is_terminal {
+            return;
+        }
+        // A terminal that went away does not stop an update.
+        let _ = if !self.is_terminal {
+            writeln!(self.out, "{}", progress.phase)
+        } else if is_new && !self.phase.is_empty() {
+            write!(self.out, "\n{progress}")
+        } else {
+            write!(self.out, "{LINE_ANEW}{progress}")
+        };
+        let _ = self.out.flush();
+        self.phase.clone_from(&progress.phase);
+    }
+
+    fn finish(mut self) {
+        if self.is_terminal && !self.phase.is_empty() {
+            let _ = writeln!(self.out);
         }
     }
 }
@@ -100,6 +134,34 @@ impl Teller {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn told(is_terminal: bool) -> String {
+        let mut out = Vec::new();
+        let mut teller = Teller::new(&mut out, is_terminal);
+        for (phase, done, total) in [
+            ("", 0, 0),
+            ("looking", 0, 0),
+            ("fetching", 1, 4),
+            ("fetching", 4, 4),
+            ("", 0, 0),
+        ] {
+            let phase = phase.to_owned();
+            teller.tell(&Progress { phase, done, total });
+        }
+        teller.finish();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_terminal_gets_a_bar_and_a_file_a_line_for_each_phase() {
+        assert_eq!(told(false), "looking\nfetching\n");
+        let text = told(true);
+        assert_eq!(text.matches('\n').count(), 2, "{text:?}");
+        assert!(
+            text.contains(" 25 %\r\x1b[Kfetching") && text.ends_with("100 %\n"),
+            "{text:?}"
+        );
+    }
 
     #[test]
     fn folders_are_made_absolute() {

@@ -6,9 +6,11 @@
 use std::time::Duration;
 
 use disk_format::boot_entry::{BootEntry, Counter};
+use disk_format::meta::{Identity, KeptPath, ResetOrder};
 use serde::Serialize;
 
 use super::{Entry, Status, elapsed};
+use crate::reset_state::ResetState;
 use crate::state_space::MOUNT_POINT;
 use crate::update_view::UpdateView;
 use crate::verification::Verification;
@@ -25,6 +27,7 @@ struct Document<'a> {
     other_versions: Option<Vec<OtherVersion<'a>>>,
     failed_boots: Option<u32>,
     state: Option<State<'a>>,
+    reset: Option<Reset<'a>>,
     health: Option<Health<'a>>,
     update: Option<&'a UpdateView>,
     errors: Vec<PartError>,
@@ -78,6 +81,14 @@ struct State<'a> {
 }
 
 #[derive(Serialize)]
+struct Reset<'a> {
+    state: &'static str,
+    erases: bool,
+    keeps_identity: bool,
+    keeps: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
 struct Health<'a> {
     state: &'static str,
     reasons: &'a [String],
@@ -113,6 +124,7 @@ fn document(status: &Status, now: Duration) -> Document<'_> {
             .map(|others| others.iter().map(other_version).collect()),
         failed_boots: errors.keep("failed_boots", &status.failed_boots).copied(),
         state: errors.keep("state", &status.state).map(state),
+        reset: errors.keep("reset", &status.reset).map(reset),
         health: errors
             .keep("health", &status.health)
             .map(|report| health(report.as_ref(), now)),
@@ -208,6 +220,28 @@ fn state(state: &crate::state_space::StateSpace) -> State<'_> {
         device: &state.device,
         size_bytes: state.size_bytes,
         free_bytes: state.free_bytes,
+    }
+}
+
+fn reset(reset: &ResetState) -> Reset<'_> {
+    let without_order = |state| Reset {
+        state,
+        erases: false,
+        keeps_identity: false,
+        keeps: Vec::new(),
+    };
+    match reset {
+        ResetState::None => without_order("none"),
+        ResetState::Remains => without_order("remains"),
+        ResetState::Ordered(ResetOrder::Erase) => Reset {
+            erases: true,
+            ..without_order("ordered")
+        },
+        ResetState::Ordered(ResetOrder::Clear(kept)) => Reset {
+            keeps_identity: kept.identity == Identity::Kept,
+            keeps: kept.paths.iter().map(KeptPath::as_str).collect(),
+            ..without_order("ordered")
+        },
     }
 }
 

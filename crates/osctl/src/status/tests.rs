@@ -3,7 +3,7 @@ use super::*;
 use crate::device_mapper::{Question, Target};
 use crate::test_machine::OS_RELEASE;
 use crate::test_machine::boot_toml;
-use disk_format::meta::BootRecord;
+use disk_format::meta::{BootRecord, Identity, Kept, ResetOrder};
 use std::fs::{self, File};
 use std::io;
 
@@ -139,12 +139,14 @@ fn the_json_of_a_healthy_machine() {
             "path": "/state", "device": "/dev/vda7",
             "size_bytes": 16_320_875_725_u64, "free_bytes": 15_998_753_177_u64
         },
+        "reset": {"state": "none", "erases": false, "keeps_identity": false, "keeps": []},
         "health": {
             "state": "healthy", "reasons": [], "notes": [],
             "healthy_after_seconds": 12.5, "healthy_for_seconds": 188.0
         },
         "update": {
             "state": "idle", "version": null, "channel": "stable", "pinned": null,
+            "held_back": null, "failing_attempts": 0,
             "why": "no source of releases is configured: name one as `sources` in \
                     /etc/keelson/update.toml, or give one to `osctl update --from`"
         },
@@ -163,6 +165,7 @@ fn restricted() -> Status {
         entry: refused(),
         other_versions: refused(),
         failed_boots: refused(),
+        reset: refused(),
         ..Machine::new().status()
     }
 }
@@ -191,6 +194,7 @@ fn unknown_parts_are_null_and_explained_in_json() {
         "boot_entry",
         "other_versions",
         "failed_boots",
+        "reset",
     ];
     let errors = parts.map(|part| serde_json::json!({"part": part, "reason": "needs root"}));
     assert_eq!(value["errors"], serde_json::json!(errors));
@@ -264,6 +268,49 @@ fn every_state_of_health_has_its_words() {
     );
     machine.remove("run/keelson/health.toml");
     assert_eq!(machine.line("Health"), "not checked in this boot");
+}
+
+#[test]
+fn an_ordered_reset_is_shown() {
+    let machine = Machine::new();
+    let order = |order: ResetOrder| {
+        let device = File::options()
+            .read(true)
+            .write(true)
+            .open(machine.root.path("/dev/vda6"));
+        let mut record = BootRecord::default();
+        record.order_reset(order).unwrap();
+        record.write(&mut device.unwrap()).unwrap();
+        let text = json::render(&machine.status(), NOW).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        (machine.line("Reset"), value["reset"].clone())
+    };
+    let (line, json) = order(ResetOrder::Clear(Kept {
+        identity: Identity::Kept,
+        paths: vec!["/home".parse().unwrap()],
+    }));
+    assert_eq!(
+        line,
+        "at the next boot, keeping machine id and SSH host keys, /home; \
+         `osctl reset --cancel` takes it back"
+    );
+    let expected = serde_json::json!({
+        "state": "ordered", "erases": false, "keeps_identity": true, "keeps": ["/home"]
+    });
+    assert_eq!(json, expected);
+    let (line, json) = order(ResetOrder::Erase);
+    assert!(
+        line.starts_with("at the next boot, keeping nothing"),
+        "{line}"
+    );
+    assert_eq!(json["erases"], true);
+}
+
+#[test]
+fn what_a_reset_could_not_remove_is_shown() {
+    let machine = Machine::new();
+    fs::create_dir(machine.folder.path().join("state/.reset")).unwrap();
+    assert!(machine.line("Reset").contains("/state/.reset"));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use disk_format::boot_entry::{BootEntry, Counter};
 
 use super::{Entry, Status};
+use crate::reset_state::{self, ResetState};
 use crate::state_space::{MOUNT_POINT, StateSpace};
 use crate::verification::Verification;
 use machine_facts::boot_facts::{BootFacts, BootPath};
@@ -42,6 +43,9 @@ pub(crate) fn render(status: &Status, now: Duration) -> String {
     ] {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{label:<14}{text}");
+    }
+    if let Some(text) = status.reset.as_ref().ok().and_then(reset) {
+        let _ = writeln!(out, "{:<14}{text}", "Reset");
     }
     out
 }
@@ -178,6 +182,22 @@ fn failed_boots(count: u32) -> String {
     match count {
         0 => "0".to_owned(),
         _ => format!("{count}, this one included until it is healthy"),
+    }
+}
+
+/// Nothing to say of machines that are not about to be reset. Who may not know learns that from the failed
+/// boots, which stand in the same place.
+fn reset(reset: &ResetState) -> Option<String> {
+    match reset {
+        ResetState::None => None,
+        ResetState::Ordered(order) => Some(format!(
+            "at the next boot, keeping {}; `osctl reset --cancel` takes it back",
+            reset_state::kept_in_words(order)
+        )),
+        ResetState::Remains => Some(format!(
+            "done, but what it took away cannot be removed: see {} and the log of this boot",
+            reset_state::remains()
+        )),
     }
 }
 

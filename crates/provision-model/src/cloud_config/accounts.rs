@@ -110,9 +110,9 @@ impl Reading<'_> {
         self.plan.users.push(Stated::new(user, key));
     }
 
-    pub(super) fn default_users_keys(&mut self, keys: Vec<String>, key: KeyPath) {
+    pub(super) fn default_users_keys(&mut self, keys: Vec<String>, key: &KeyPath) {
         if !keys.is_empty() {
-            self.user_of(DEFAULT_USER, &key).ssh_keys.extend(keys);
+            self.user_of(DEFAULT_USER, key).ssh_keys.extend(keys);
         }
     }
 }

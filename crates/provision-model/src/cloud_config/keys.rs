@@ -10,6 +10,7 @@ use serde::Deserialize;
 /// The top.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+#[allow(clippy::struct_field_names)] // cloud-init's
 pub(super) struct Keys {
     pub(super) hostname: Option<String>,
     pub(super) fqdn: Option<String>,
@@ -43,6 +44,7 @@ pub(super) enum User {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)] // cloud-init's
 pub(super) struct UserKeys {
     pub(super) name: String,
     pub(super) uid: Option<u32>,

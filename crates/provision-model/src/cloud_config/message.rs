@@ -104,8 +104,5 @@ fn lines_before(whole: &str, mail: &ParsedMail<'_>) -> usize {
         Some(found + end.len())
     });
     let end = (offset + headers.min().unwrap_or(0)).min(whole.len());
-    whole.as_bytes()[..end]
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count()
+    whole.as_bytes()[..end].split(|byte| *byte == b'\n').count() - 1
 }

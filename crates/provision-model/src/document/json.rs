@@ -1,6 +1,6 @@
-//! JSON: serde_json reads it, and a walk over the same text notes the places.
+//! JSON: `serde_json` reads it, and a walk over the same text notes the places.
 //!
-//! The walk relies on the text being valid, and so does not report what serde_json does.
+//! The walk relies on the text being valid, and so does not report what `serde_json` does.
 
 use serde_json::Value;
 

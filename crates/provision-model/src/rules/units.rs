@@ -28,7 +28,10 @@ fn check_unit(unit: &Unit, key: &KeyPath, problems: &mut Problems) {
     let mut seen = Vec::new();
     for drop_in in &unit.drop_ins {
         let name = drop_in.name.as_str();
-        if !name.ends_with(".conf") || name.contains('/') {
+        let is_conf = name
+            .strip_suffix(".conf")
+            .is_some_and(|stem| !stem.is_empty());
+        if !is_conf || name.contains('/') {
             let text = format!("{name:?} is no file name of a drop-in: it ends in .conf");
             problems.add(key, text);
         }

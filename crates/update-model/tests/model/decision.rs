@@ -6,7 +6,7 @@ use disk_format::verity::RootHash;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use update_model::channel::{Channel, Offer, Standing};
-use update_model::decision::{Decision, Machine, Refusal, Stay, TakeReason, decide};
+use update_model::decision::{Cluster, Decision, Machine, Refusal, Stay, TakeReason, decide};
 use update_model::rollout::{Rollout, Wave};
 use update_model::version::Version;
 
@@ -45,7 +45,7 @@ fn machine(running: &str) -> Machine {
         floor: None,
         pinned: None,
         bad: BTreeMap::new(),
-        halted: BTreeMap::new(),
+        cluster: Cluster::default(),
     }
 }
 
@@ -152,7 +152,7 @@ fn a_bad_version_waits_for_a_newer_one() {
 }
 
 #[test]
-fn floor_minimum_and_halted() {
+fn floor_and_minimum() {
     let mut newest = offer("3");
     newest.minimum_version = Some(version("2"));
     let channel = channel(vec![offer("2"), newest]);
@@ -165,15 +165,63 @@ fn floor_minimum_and_halted() {
             .unwrap_err()
             .contains("needs 2 or newer")
     );
-    machine.floor = None;
-    machine
-        .halted
-        .insert(version("2"), "3 of 10 failed".to_owned());
+}
+
+fn halted(versions: &[&str]) -> Cluster {
+    let reason = "2 of 3 machines were bad with it";
+    let halted = versions
+        .iter()
+        .map(|text| (version(text), reason.to_owned()));
+    Cluster::Halted(halted.collect())
+}
+
+#[test]
+fn what_is_halted_is_not_taken_and_says_how_to() {
+    let channel = channel(vec![offer("2"), offer("3")]);
+    let mut machine = machine("1");
+    machine.cluster = halted(&["3"]);
+    assert_eq!(outcome(&machine, &channel), Ok("2".to_owned()));
+    machine.cluster = halted(&["2", "3"]);
+    let text = outcome(&machine, &channel).unwrap_err();
+    let parts = ["3 is halted", "2 of 3 machines", "osctl update --retry"];
+    assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    machine.running = version("3");
+    let text = outcome(&machine, &channel).unwrap_err();
+    assert!(text.contains("3 is the newest"), "{text}");
+}
+
+#[test]
+fn what_is_staged_and_halted_is_not_booted() {
+    let mut channel = channel(vec![offer("1"), offer("2")]);
+    let mut machine = machine("1");
+    machine.staged = Some(version("2"));
+    assert!(decide(&machine, &channel, now()).concerns_cluster());
+    machine.cluster = halted(&["2"]);
     let decision = decide(&machine, &channel, now());
-    assert!(matches!(
-        decision,
-        Decision::Stay(Stay::Refused(_, Refusal::TooOld(_)))
-    ));
+    let Decision::Stay(Stay::Refused(_, Refusal::Halted(_))) = decision else {
+        panic!("{decision:?}");
+    };
+    channel.releases.push(offer("3"));
+    assert_eq!(outcome(&machine, &channel), Ok("3".to_owned()));
+    machine.cluster = halted(&["3"]);
+    let text = outcome(&machine, &channel).unwrap_err();
+    assert!(
+        text.contains("2 is installed and waits for a reboot"),
+        "{text}"
+    );
+}
+
+#[test]
+fn without_knowing_the_others_nothing_is_taken() {
+    let channel = channel(vec![offer("2"), offer("3")]);
+    let mut machine = machine("1");
+    machine.cluster = Cluster::Unknown("connection refused".to_owned());
+    let text = outcome(&machine, &channel).unwrap_err();
+    let parts = ["3 waits", "connection refused", "store-unreachable"];
+    assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    machine.running = version("3");
+    let text = outcome(&machine, &channel).unwrap_err();
+    assert!(text.contains("3 is the newest"), "{text}");
 }
 
 #[test]
@@ -303,13 +351,22 @@ proptest! {
         floor in proptest::option::of(0..9_u8),
         pinned in proptest::option::weighted(0.3, 0..9_u8),
         bad in proptest::collection::vec(0..9_u8, 0..3),
+        stopped in proptest::collection::btree_set(0..9_u8, 0..3),
     ) {
         let number = |number: u8| version(&number.to_string());
         let mut machine = machine(&running.to_string());
         machine.floor = floor.map(number);
         machine.pinned = pinned.map(number);
         machine.bad = bad.into_iter().map(|bad| (number(bad), String::new())).collect();
+        let stopped = stopped.into_iter().map(|one| (number(one), "bad".to_owned()));
+        let stopped: BTreeMap<Version, String> = stopped.collect();
+        let alone = decide(&machine, &channel, now());
+        machine.cluster = Cluster::Halted(stopped.clone());
         let decision = decide(&machine, &channel, now());
+        // Whoever asks the cluster only when it matters decides the same.
+        if !alone.concerns_cluster() {
+            prop_assert_eq!(&alone, &decision);
+        }
         prop_assert!(!decision.to_string().contains('\n'));
         let Decision::Take(take) = decision else {
             return Ok(());
@@ -318,6 +375,7 @@ proptest! {
         prop_assert!(take.version > machine.running);
         prop_assert_eq!(&offer.standing, &Standing::Offered);
         prop_assert!(!machine.bad.contains_key(&take.version));
+        prop_assert!(!stopped.contains_key(&take.version));
         prop_assert!(machine.floor.is_none_or(|floor| take.version >= floor));
         prop_assert!(offer.minimum_version.as_ref().is_none_or(|minimum| machine.running >= *minimum));
         prop_assert!(machine.pinned.is_none_or(|pinned| take.version <= pinned));

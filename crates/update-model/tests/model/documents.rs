@@ -9,6 +9,8 @@ use update_model::digest::FileDigest;
 use update_model::manifest::{
     BootImage, Changelog, Delta, FORMAT, File, InvalidManifest, Manifest, Part, Root,
 };
+use update_model::progress::{Failed, Release, State};
+use update_model::record::{LastCheck, Record};
 use update_model::rollout::{Rollout, Wave};
 
 fn file(name: &str, length: u64) -> File {
@@ -87,6 +89,24 @@ fn channel() -> Channel {
         releases: vec![offer("1.1"), offer("1.2")],
         ..Channel::new("vm", "stable")
     }
+}
+
+fn record() -> Record {
+    let release = Release {
+        version: "1.2".parse().unwrap(),
+        root_hash: RootHash([3; 32]),
+    };
+    let at = |second| jiff::Timestamp::from_second(second).unwrap();
+    let mut record = Record::default();
+    record.enter(State::Good(release.clone()), at(1));
+    record.enter(State::Idle.rolled_back(release.clone()), at(2));
+    let failed = Failed {
+        release: Some(release),
+        reason: "no network".to_owned(),
+    };
+    record.enter(State::Failed(failed), at(3));
+    record.last_check = LastCheck::Decided(at(4), "all is well".to_owned());
+    record
 }
 
 #[test]
@@ -177,6 +197,7 @@ proptest! {
         let _ = Manifest::parse(&bytes);
         let _ = Channel::parse(&bytes);
         let _ = Superblock::parse(&bytes);
+        let _ = Record::parse(&String::from_utf8_lossy(&bytes));
     }
 
     #[test]
@@ -186,6 +207,11 @@ proptest! {
     ) {
         if let Ok(manifest) = Manifest::parse(&mutated(&manifest().to_json(), &changes, cut)) {
             prop_assert!(manifest.check().is_ok());
+        }
+        // What updaterd itself wrote, after a damage of its disk.
+        let text = String::from_utf8_lossy(&mutated(&record().to_json(), &changes, cut)).into_owned();
+        if let Ok(record) = Record::parse(&text) {
+            prop_assert_eq!(Record::parse(&record.to_json()).unwrap(), record);
         }
         if let Ok(channel) = Channel::parse(&mutated(&channel().to_json(), &changes, cut)) {
             prop_assert!(channel.check().is_ok());

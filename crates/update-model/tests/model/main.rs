@@ -5,4 +5,5 @@
 mod block_plan;
 mod decision;
 mod documents;
+mod halting;
 mod progress;

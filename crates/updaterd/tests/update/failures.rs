@@ -59,6 +59,21 @@ fn another_key_s_signature_is_refused_and_the_timer_waits() {
 }
 
 #[test]
+fn settings_that_cannot_be_read_are_told_at_login_until_they_are_put_right() {
+    let (releases, machine) = world();
+    machine.put("etc/keelson/update.toml", b"channel = 7\n");
+    let error = refused(&releases, &machine);
+    assert!(error.contains("/etc/keelson/update.toml"), "{error}");
+    let line = machine.root.read_text("/run/motd.d/60-keelson-update");
+    assert!(line.unwrap().contains("update.toml: line 1"));
+    machine.put("etc/keelson/update.toml", b"");
+    machine
+        .update(&install_from(&releases.folder().display().to_string()))
+        .expect("it works");
+    assert!(!machine.root.exists("/run/motd.d/60-keelson-update"));
+}
+
+#[test]
 fn a_missing_root_of_trust_says_what_to_do() {
     let (releases, machine) = world();
     fs::remove_file(machine.root.path("/etc/keelson/update-root.json")).unwrap();

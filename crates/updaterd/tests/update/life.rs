@@ -81,6 +81,9 @@ fn a_version_that_does_not_boot_is_not_tried_again_until_a_newer_one_comes() {
         panic!("{refused:?}");
     };
     assert!(text.contains("did not come up healthy"), "{text}");
+    let line = machine.root.read_text("/run/motd.d/60-keelson-update");
+    let line = line.expect("a look at the releases does not take it away");
+    assert!(line.contains("Version 2 was given up"), "{line}");
     assert!(
         machine
             .record()

@@ -1,9 +1,12 @@
 //! What was begun is gone on with.
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use update_model::progress::{State, Step};
-use updaterd::run::{Goal, Order};
+use updaterd::run::{Goal, Order, run};
+use updaterd::watcher::{Progress, Watcher};
 
 use crate::fixture::{Build, Releases};
 use crate::machine::{TestMachine, install_from, installed};
@@ -90,4 +93,49 @@ fn a_killed_run_is_as_if_it_never_was() {
         assert_eq!(outcome, installed("2"), "{step:?}");
         assert_eq!(machine.boot(), "2");
     }
+}
+
+/// Ends the run at a report, wherever it is then, as a signal would: nothing more is written.
+#[derive(Debug)]
+struct Killer {
+    reports_left: AtomicUsize,
+}
+
+impl Watcher for Killer {
+    fn progress(&self, progress: Progress) {
+        let left = self
+            .reports_left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(1)
+            });
+        assert!(left.is_ok(), "killed while {}", progress.phase);
+    }
+}
+
+/// In every phase and at every frame, with and without a reboot before the next run.
+#[test]
+fn a_run_that_is_killed_anywhere_is_made_up_for() {
+    let releases = Releases::new();
+    releases.release(&Build::new("2"), false);
+    let order = install_from(&releases.folder().display().to_string());
+    let mut killed = 0;
+    for reports_left in (0..200).map(AtomicUsize::new) {
+        let machine = TestMachine::new(&Build::new("1"), &releases);
+        let watcher = Killer { reports_left };
+        let ended = catch_unwind(AssertUnwindSafe(|| run(&machine.root, &order, &watcher)));
+        if let Ok(outcome) = ended {
+            assert_eq!(outcome.expect("it works"), installed("2"));
+            assert!(killed > 20, "{killed} reports are too few to be true");
+            return;
+        }
+        killed += 1;
+        assert_eq!(machine.entries(), ["keelson_1.efi"], "report {killed}");
+        if killed % 2 == 0 {
+            assert_eq!(machine.boot(), "1");
+        }
+        let outcome = machine.update(&order).expect("it works");
+        assert_eq!(outcome, installed("2"), "report {killed}");
+        assert_eq!(machine.boot(), "2");
+    }
+    panic!("the run never came to its end");
 }

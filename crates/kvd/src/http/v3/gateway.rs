@@ -195,7 +195,7 @@ pub(super) fn malformed(error: &serde_json::Error) -> Status {
 }
 
 /// HTTP's status for a code of gRPC, as etcd 3.4's gateway has it.
-fn http_status(code: Code) -> StatusCode {
+pub(super) fn http_status(code: Code) -> StatusCode {
     match code {
         Code::Ok => StatusCode::OK,
         Code::Canceled => StatusCode::REQUEST_TIMEOUT,

@@ -209,7 +209,7 @@ pub(super) fn if_created(
     }
 }
 
-fn read(keys: KeyRange) -> RangeQuery {
+pub(super) fn read(keys: KeyRange) -> RangeQuery {
     RangeQuery {
         keys,
         limit: 0,
@@ -238,7 +238,7 @@ fn oldest(keys: KeyRange, direction: Direction) -> RangeQuery {
 }
 
 /// The first key that is found, and the store's revision.
-async fn look(
+pub(super) async fn look(
     door: Door<'_>,
     caller: &Caller,
     query: RangeQuery,
@@ -259,7 +259,7 @@ fn first(done: TransactionReply) -> Result<Option<Node>, Status> {
     }
 }
 
-fn value_of(node: Node) -> Bytes {
+pub(super) fn value_of(node: Node) -> Bytes {
     match node.content {
         kv_model::Content::Value(value) => value,
         _ => Bytes::new(),

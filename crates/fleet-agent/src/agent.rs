@@ -1,0 +1,327 @@
+//! The agent as one thing: its tasks, started and ended together.
+//!
+//! What they do is told where they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleet_model::{MachineId, OnPartition};
+use fleet_store::{
+    Condition, Layout, MachineRecord, Operation, Store, StoreError, Transaction, Value as _,
+};
+use machine_facts::system_root::SystemRoot;
+use systemd_unit::UnitName;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::cache_writer::{self, CacheOrder};
+use crate::fence::{Condemned, Fence};
+use crate::lease_memory::{Deadline, LeaseMemory, Uptime};
+use crate::membership::{Membership, Registration};
+use crate::outbox::Outbox;
+use crate::reconciler::{Inputs, Outputs, Question, Reconciler};
+use crate::registrar::Registrar;
+use crate::systemd::Systemd;
+use crate::target_cache::{CachedTarget, TargetCache};
+use crate::targets::{TargetNews, TargetWatcher};
+use crate::unit_directory::{HeldUnit, UnitDirectory};
+use crate::writer::{Report, Writer};
+
+/// How long the deadline of the lease may take to be written down at the end.
+const LAST_NOTE: Duration = Duration::from_secs(1);
+/// How often a machine that leaves looks whether its units have stopped.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What an agent needs to know.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// The machine's identity.
+    pub machine: MachineId,
+    /// The kernel's identity of this boot.
+    pub boot_id: String,
+    /// What the machine says of itself; its lease is added.
+    pub record: MachineRecord,
+    /// The store's keys.
+    pub layout: Layout,
+    /// How long the machine's lease lives after a keep-alive: so long a lost machine is believed in.
+    pub lease_ttl: Duration,
+    /// How long after a boot the store is waited for before units are started from memory.
+    pub boot_grace: Duration,
+    /// The machine's file system.
+    pub root: SystemRoot,
+    /// The time since the boot.
+    pub uptime: Uptime,
+}
+
+/// An agent that runs. Dropped, it ends at once, as if it were killed; no unit is touched by that.
+#[derive(Debug)]
+pub struct Agent<T> {
+    store: T,
+    layout: Layout,
+    machine: MachineId,
+    record: watch::Sender<MachineRecord>,
+    membership: watch::Receiver<Membership>,
+    questions: mpsc::UnboundedSender<Question>,
+    registrar: JoinHandle<()>,
+    tasks: JoinSet<()>,
+}
+
+/// What the tasks of an agent tell each other by.
+struct Wires {
+    condemned: Condemned,
+    outbox: Arc<Outbox>,
+    suspicion: Arc<Notify>,
+    membership: watch::Receiver<Membership>,
+    /// When the machine counts as cut off if nothing is known of a lease.
+    otherwise: Instant,
+}
+
+impl<T: Store> Agent<T> {
+    /// Reads what an agent before it left, and begins.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn start<S: Systemd>(configuration: Configuration, systemd: S, store: T) -> Self {
+        let root = configuration.root.clone();
+        let memory = LeaseMemory::new(root.clone(), configuration.uptime.clone());
+        let directory = UnitDirectory::new(root.clone());
+        let cache = TargetCache::new(root);
+        let (held, deadline) = (directory.read_all(), memory.deadline());
+        // In a boot that had the store, what was wanted and is not here yet may be elsewhere by now.
+        let cached = match deadline {
+            Some(_) => BTreeMap::new(),
+            None => cache.read_all(),
+        };
+        let (membership_sender, membership) = watch::channel(Membership::new(deadline));
+        let (record, record_receiver) = watch::channel(configuration.record.clone());
+        let wires = Wires {
+            condemned: Condemned::default(),
+            outbox: Arc::new(Outbox::default()),
+            suspicion: Arc::new(Notify::new()),
+            membership: membership.clone(),
+            otherwise: Instant::now() + grace(&configuration, deadline, &held),
+        };
+        let registrar = Registrar {
+            store: store.clone(),
+            layout: configuration.layout.clone(),
+            machine: configuration.machine.clone(),
+            boot_id: configuration.boot_id.clone(),
+            ttl: configuration.lease_ttl,
+            memory,
+            record: record_receiver,
+            membership: membership_sender,
+            suspicion: Arc::clone(&wires.suspicion),
+        };
+        let (questions, asked) = mpsc::unbounded_channel();
+        let found = Found { held, cached };
+        let mut tasks = JoinSet::new();
+        let systemd = Arc::new(systemd);
+        tasks.spawn(fence(&systemd, &wires).run());
+        let news = watch_targets(&configuration, &store, &found, &mut tasks);
+        let reports = write(&configuration, &store, &wires, &mut tasks);
+        let inputs = Inputs {
+            membership: membership.clone(),
+            news,
+            reports,
+            questions: asked,
+        };
+        let orders = remember(cache, directory.clone(), &mut tasks);
+        let reconciler = Reconciler::new(
+            systemd,
+            directory,
+            inputs,
+            Outputs {
+                outbox: wires.outbox,
+                cache: orders,
+                condemned: wires.condemned,
+            },
+            wires.otherwise,
+        );
+        tasks.spawn(reconciler.run(found.held, found.cached));
+        Self {
+            store,
+            layout: configuration.layout,
+            machine: configuration.machine,
+            record,
+            membership,
+            questions,
+            registrar: tokio::spawn(registrar.run()),
+            tasks,
+        }
+    }
+
+    /// How the machine stands with the store.
+    pub fn registration(&self) -> Registration {
+        self.membership.borrow().registration.clone()
+    }
+
+    /// Waits until that changes.
+    pub async fn registration_changed(&mut self) -> Registration {
+        let before = self.registration();
+        let changed = self.membership.wait_for(|now| now.registration != before);
+        let changed = changed.await.map(|now| now.registration.clone());
+        match changed {
+            Ok(registration) => registration,
+            // The registrar ends with this value only.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// What the machine says of itself from now on, without its lease.
+    pub fn set_record(&self, record: MachineRecord) {
+        self.record.send_if_modified(|current| {
+            let is_new = *current != record;
+            *current = record;
+            is_new
+        });
+    }
+
+    /// Ends, and touches no unit. The lease lives on for the agent that comes next.
+    pub async fn stop(mut self) {
+        self.stop_tasks().await;
+    }
+
+    /// Leaves the store, if every unit stops within a time: for a machine that shuts down. Stopping them is
+    /// systemd's affair. False if something still runs, or the store cannot be told; then the lease ends by
+    /// itself.
+    ///
+    /// # Errors
+    /// If the store cannot be told.
+    pub async fn leave(mut self, patience: Duration) -> Result<bool, StoreError> {
+        let is_still = timeout(patience, self.wait_still()).await.is_ok();
+        let session = self.membership.borrow().session.clone();
+        let mut record = self.record.borrow().clone();
+        // Nothing starts any more from here on.
+        self.stop_tasks().await;
+        let Some(session) = session.filter(|_| is_still) else {
+            return Ok(false);
+        };
+        record.lease = None;
+        let alive = self.layout.alive(&self.machine);
+        let present = self.layout.present_of(&self.machine);
+        let condition = Condition::ModifiedAt(alive.clone(), session.alive_revision);
+        let transaction = Transaction {
+            conditions: vec![condition],
+            operations: vec![
+                Operation::Delete(alive),
+                Operation::DeletePrefix(present.start().to_owned()),
+                Operation::put(self.layout.record(&self.machine), record.to_bytes()),
+            ],
+        };
+        let outcome = self.store.transact(transaction).await?;
+        self.store.revoke(session.lease).await?;
+        Ok(outcome.is_committed())
+    }
+
+    async fn wait_still(&self) {
+        while self.running().await.is_none_or(|units| !units.is_empty()) {
+            sleep(LOOK).await;
+        }
+    }
+
+    /// The units that are not stopped.
+    async fn running(&self) -> Option<BTreeSet<UnitName>> {
+        let (answer, answered) = oneshot::channel();
+        self.questions.send(Question::Running(answer)).ok()?;
+        answered.await.ok()
+    }
+
+    async fn stop_tasks(&mut self) {
+        self.tasks.shutdown().await;
+        // It notes how long the lease certainly lives once nobody can change the record any more.
+        let (gone, _) = watch::channel(MachineRecord::default());
+        drop(std::mem::replace(&mut self.record, gone));
+        if timeout(LAST_NOTE, &mut self.registrar).await.is_err() {
+            self.registrar.abort();
+        }
+    }
+}
+
+impl<T> Drop for Agent<T> {
+    fn drop(&mut self) {
+        self.registrar.abort();
+    }
+}
+
+/// What an agent before this one left.
+struct Found {
+    held: BTreeMap<UnitName, HeldUnit>,
+    cached: BTreeMap<UnitName, CachedTarget>,
+}
+
+/// How long nothing has to be known of a lease.
+fn grace(
+    configuration: &Configuration,
+    deadline: Option<Deadline>,
+    held: &BTreeMap<UnitName, HeldUnit>,
+) -> Duration {
+    let stops = |held: &HeldUnit| held.on_partition == OnPartition::Stop;
+    if deadline.is_none() && held.values().any(stops) {
+        // They may run under a lease that has ended.
+        return Duration::ZERO;
+    }
+    configuration.boot_grace
+}
+
+fn fence<S>(systemd: &Arc<S>, wires: &Wires) -> Fence<S> {
+    Fence {
+        systemd: Arc::clone(systemd),
+        units: wires.condemned.clone(),
+        membership: wires.membership.clone(),
+        otherwise: wires.otherwise,
+    }
+}
+
+fn watch_targets<T: Store>(
+    configuration: &Configuration,
+    store: &T,
+    found: &Found,
+    tasks: &mut JoinSet<()>,
+) -> mpsc::UnboundedReceiver<TargetNews> {
+    let (sender, news) = mpsc::unbounded_channel();
+    let cached = found.cached.iter();
+    let cached = cached.map(|(name, cached)| (name.clone(), cached.target.hash.clone()));
+    let held = found.held.iter();
+    let held = held.map(|(name, held)| (name.clone(), held.hash.clone()));
+    let watcher = TargetWatcher {
+        store: store.clone(),
+        layout: configuration.layout.clone(),
+        machine: configuration.machine.clone(),
+        known: held.chain(cached).collect(),
+        news: sender,
+    };
+    tasks.spawn(watcher.run());
+    news
+}
+
+fn write<T: Store>(
+    configuration: &Configuration,
+    store: &T,
+    wires: &Wires,
+    tasks: &mut JoinSet<()>,
+) -> mpsc::UnboundedReceiver<Report> {
+    let (sender, reports) = mpsc::unbounded_channel();
+    let writer = Writer {
+        store: store.clone(),
+        layout: configuration.layout.clone(),
+        machine: configuration.machine.clone(),
+        outbox: Arc::clone(&wires.outbox),
+        reports: sender,
+        suspicion: Arc::clone(&wires.suspicion),
+        states: BTreeMap::new(),
+    };
+    tasks.spawn(writer.run());
+    reports
+}
+
+fn remember(
+    cache: TargetCache,
+    directory: UnitDirectory,
+    tasks: &mut JoinSet<()>,
+) -> mpsc::UnboundedSender<CacheOrder> {
+    let (sender, orders) = mpsc::unbounded_channel();
+    tasks.spawn(cache_writer::run(cache, directory, orders));
+    sender
+}

@@ -1,0 +1,94 @@
+//! All that the agent knows of one unit.
+//!
+//! What follows from it is [`crate::reconcile`]'s affair.
+
+use fleet_model::State;
+use fleet_store::{Contents, UnitStatus as Published};
+use tokio::time::Instant;
+
+use crate::reconcile::{Activity, Case, Wish};
+use crate::systemd::UnitStatus;
+use crate::unit_directory::HeldUnit;
+
+/// A unit.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    /// What decisions are made from.
+    pub(super) case: Case,
+    /// Contents that were fetched and are not in place yet.
+    pub(super) contents: Option<Contents>,
+    /// systemd's words.
+    pub(super) status: UnitStatus,
+    /// What hinders us, for people.
+    pub(super) problem: String,
+    /// What the store was told last in this session.
+    pub(super) published: Option<Published>,
+    /// After a failure: nothing is tried before.
+    pub(super) rest_until: Option<Instant>,
+}
+
+impl Entry {
+    /// A unit that was here when the agent started.
+    pub(super) fn held(held: HeldUnit) -> Self {
+        let case = Case {
+            held: Some(held),
+            activity: Activity::Unknown,
+            ..Case::default()
+        };
+        Self {
+            case,
+            ..Self::default()
+        }
+    }
+
+    /// Takes in what systemd says; a load state is not always told.
+    pub(super) fn see(&mut self, load: Option<String>, active: String, sub: String) {
+        if let Some(load) = load {
+            self.status.load = load;
+        }
+        self.status.active = active;
+        self.status.sub = sub;
+        self.case.activity = match self.case.activity {
+            _ if self.status.is_stopped() => Activity::Stopped,
+            Activity::Stopping => Activity::Stopping,
+            _ => Activity::Running,
+        };
+    }
+
+    /// systemd is done with what it was asked, whether or not it could do it. Its word on the unit came
+    /// before. True if a stop did not stop the unit.
+    pub(super) fn see_job_end(&mut self) -> bool {
+        let was_stopping = self.case.activity == Activity::Stopping;
+        self.case.activity = if self.status.is_stopped() {
+            Activity::Stopped
+        } else {
+            Activity::Running
+        };
+        was_stopping && self.case.activity == Activity::Running
+    }
+
+    /// What the store is to be told; nothing of a unit that is not here and not wanted.
+    pub(super) fn state(&self) -> Option<Published> {
+        let wanted = match &self.case.wish {
+            Wish::Unit(wanted) => Some(wanted.hash.clone()),
+            _ => None,
+        };
+        let held = self.case.held.as_ref().map(|held| held.hash.clone());
+        if held.is_none() && (wanted.is_none() || self.problem.is_empty()) {
+            return None;
+        }
+        let reached = match self.case.reached() {
+            // A state says loaded or launched; one that is neither has its problem.
+            State::Inactive => State::Loaded,
+            other => other,
+        };
+        Some(Published {
+            hash: held.or(wanted).unwrap_or_default(),
+            reached,
+            load: self.status.load.clone(),
+            active: self.status.active.clone(),
+            sub: self.status.sub.clone(),
+            problem: self.problem.clone(),
+        })
+    }
+}
