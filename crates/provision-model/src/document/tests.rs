@@ -1,3 +1,5 @@
+//! The three formats come to the same values and places. What the keys mean is tested with their formats.
+
 use super::*;
 
 fn path(keys: &[&str]) -> KeyPath {
