@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use futures::StreamExt as _;
 use tokio::runtime::{Builder, Runtime};
 use update_model::progress_line::Progress;
-use zbus::{Connection, Proxy};
+use zbus::{Connection, Proxy, fdo};
 
 const DESTINATION: &str = "org.keelson.Update1";
 const OBJECT: &str = "/org/keelson/Update1";
@@ -89,10 +89,21 @@ where
         .await;
     match reply {
         Ok(reply) => Ok(reply.body().deserialize::<String>()?),
-        // What updaterd says is complete by itself.
-        Err(zbus::Error::MethodError(_, Some(text), _)) => Err(anyhow!(text)),
-        Err(error) => Err(anyhow!(error).context("cannot ask updaterd over the system bus")),
+        Err(error) => Err(refusal(error)),
     }
+}
+
+/// Why a call came to nothing. What updaterd says by the two names it uses is complete by itself; zbus gives
+/// errors of the standard's names as [`fdo::Error`].
+fn refusal(error: zbus::Error) -> anyhow::Error {
+    let error = match error {
+        zbus::Error::FDO(error) => match *error {
+            fdo::Error::Failed(text) | fdo::Error::InvalidArgs(text) => return anyhow!(text),
+            error => anyhow!(error),
+        },
+        error => anyhow!(error),
+    };
+    error.context("cannot ask updaterd over the system bus")
 }
 
 /// Whoever cannot be told how far it is still has the work done.
@@ -115,5 +126,24 @@ async fn with_progress<T>(
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(error: fdo::Error) -> String {
+        format!("{:#}", refusal(zbus::Error::FDO(Box::new(error))))
+    }
+
+    #[test]
+    fn what_updaterd_says_is_shown_once_and_alone() {
+        let text = "this machine takes no lock";
+        assert_eq!(shown(fdo::Error::Failed(text.to_owned())), text);
+        assert_eq!(shown(fdo::Error::InvalidArgs(text.to_owned())), text);
+        let shown = shown(fdo::Error::ServiceUnknown(text.to_owned()));
+        assert!(shown.starts_with("cannot ask updaterd"), "{shown}");
+        assert_eq!(shown.matches(text).count(), 1, "{shown}");
     }
 }
