@@ -44,6 +44,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("fleet-store", Layer::Foundations),
     ("update-client", Layer::Foundations),
     ("machine-facts", Layer::Foundations),
+    ("service-manager", Layer::Foundations),
     ("slot-install", Layer::Foundations),
     ("fleet-agent", Layer::Services),
     ("fleet-engine", Layer::Services),

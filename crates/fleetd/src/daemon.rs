@@ -20,7 +20,7 @@ use crate::http::tls::ServerTls;
 use crate::http::{Acceptor, Api, Listener, Metrics, Parts, Peers, Readiness};
 use crate::settings::UsageError;
 use crate::store::EtcdStore;
-use crate::{identity, logging, service_manager};
+use crate::{identity, logging};
 use signals::{Signal, Signals};
 
 /// How long after a boot the store is waited for before units are started from memory.
@@ -93,7 +93,7 @@ pub(crate) async fn run(
     };
     service_manager::ready("Running");
     daemon.watch_over(&mut signals, reread).await;
-    service_manager::stopping();
+    service_manager::stopping("Stopping; units go on");
     stop.send_replace(true);
     daemon.end().await;
     while engine.join_next().await.is_some() {}

@@ -9,7 +9,6 @@ mod http;
 mod identity;
 mod logging;
 mod mirror;
-mod service_manager;
 mod settings;
 mod store;
 mod system_calls;

@@ -18,7 +18,7 @@ use crate::member;
 use crate::outbound::Asker;
 use crate::proxy::Proxy;
 use crate::tls::{self, ServerTls};
-use crate::{logging, memory, service_manager, system_calls};
+use crate::{logging, memory, system_calls};
 
 /// Requests under way get so long to finish when the process ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -182,7 +182,7 @@ impl Process {
         while signals.next().await == Wish::Reload {
             self.reload();
         }
-        service_manager::stopping();
+        service_manager::stopping("Handing over and stopping");
         self.stop();
         self.drain().await;
         Ok(())

@@ -17,7 +17,6 @@ mod memory;
 mod outbound;
 mod proxy;
 mod restore;
-mod service_manager;
 mod settings;
 mod settings_file;
 mod system_calls;

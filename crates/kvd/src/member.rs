@@ -17,8 +17,8 @@ use crate::configuration::MemberOptions;
 use crate::daemon::{Doors, Ended, Process, Signals, Wish};
 use crate::data_folder::DataFolder;
 use crate::listener::{Arrival, Speaks, Stream};
+use crate::logging;
 use crate::tls::ServerTls;
-use crate::{logging, service_manager};
 use metrics_door::MetricsDoor;
 use start::{Beginning, PeerSecurity};
 
@@ -60,7 +60,7 @@ pub(crate) async fn run(
     tokio::spawn(publish(replica.clone(), name, client_urls));
     service_manager::ready(&describe(&replica.status().borrow(), &replica));
     let ended = watch_over(&process, peer_tls.as_deref(), &replica, &mut signals).await;
-    service_manager::stopping();
+    service_manager::stopping("Handing over and stopping");
     state.stop();
     process.stop();
     process.drain().await;

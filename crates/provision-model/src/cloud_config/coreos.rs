@@ -31,7 +31,7 @@ impl Reading<'_> {
     }
 
     fn unit(&mut self, one: UnitKeys, key: KeyPath) {
-        let name = match UnitName::new(one.name) {
+        let name = match UnitName::new(here(&one.name)) {
             Ok(name) => name,
             Err(error) => return self.problem(&key.key("name"), error.to_string()),
         };
@@ -133,5 +133,35 @@ impl Reading<'_> {
             writing: Writing::Whole(Contents::inline(settings.to_string())),
         };
         self.plan.files.push(Stated::new(file, key));
+    }
+}
+
+/// The image's unit for one of CoreOS' daemons; any other name stays.
+fn here(name: &str) -> &str {
+    match name {
+        "etcd.service" | "etcd2.service" => "kvd.service",
+        "fleet.service" => "fleetd.service",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::parse;
+    use crate::plan::Enablement;
+
+    #[test]
+    fn a_daemon_of_coreos_is_ours_with_its_settings() {
+        let text = "#cloud-config\ncoreos:\n  etcd2:\n    name: a%b\n  units:\n  - name: etcd2.service\n    command: start\n";
+        let (_, plan) = parse(text.as_bytes()).unwrap();
+        let [unit] = &plan.units[..] else {
+            panic!("one unit: {:?}", plan.units);
+        };
+        assert_eq!(unit.value.name.as_str(), "kvd.service");
+        assert_eq!(unit.value.enablement, Enablement::Wanted);
+        let [drop_in] = &unit.value.drop_ins[..] else {
+            panic!("one drop-in");
+        };
+        assert_eq!(drop_in.contents, "[Service]\nEnvironment=ETCD_NAME=a%%b\n");
     }
 }

@@ -1,4 +1,6 @@
 //! What systemd is told: ready, status, reloading, stopping, alive. Without systemd nobody is told.
+//!
+//! Does not take the sockets that systemd passes, and asks it for nothing.
 
 use std::time::Duration;
 
@@ -9,36 +11,35 @@ fn tell(states: &[NotifyState<'_>]) {
     let _ = sd_notify::notify(states);
 }
 
-/// The API answers, the local agent runs; never whether the store or other machines do.
-pub(crate) fn ready(status: &str) {
+/// The service is up, with a line for `systemctl status`. What that means is for each daemon to say.
+pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
 /// One line for `systemctl status`.
-pub(crate) fn status(text: &str) {
+pub fn status(text: &str) {
     tell(&[NotifyState::Status(text)]);
 }
 
 /// Settings are read again.
-pub(crate) fn reloading() {
+pub fn reloading() {
     if let Ok(now) = NotifyState::monotonic_usec_now() {
         tell(&[NotifyState::Reloading, now]);
     }
 }
 
 /// They were.
-pub(crate) fn reloaded() {
+pub fn reloaded() {
     tell(&[NotifyState::Ready]);
 }
 
-/// The end begins.
-pub(crate) fn stopping() {
-    let text = NotifyState::Status("Stopping; units go on");
-    tell(&[NotifyState::Stopping, text]);
+/// The end begins, with a line on what is still done.
+pub fn stopping(status: &str) {
+    tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
 }
 
 /// Says that the runtime still turns, twice in the time that systemd allows.
-pub(crate) async fn keep_watchdog_quiet() {
+pub async fn keep_watchdog_quiet() {
     let Some(allowed) = sd_notify::watchdog_enabled() else {
         return;
     };
