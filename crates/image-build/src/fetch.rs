@@ -7,9 +7,10 @@ use sha2::{Digest as _, Sha256};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::cache::{Event, Report};
 use crate::digest::Digest;
 use crate::error::{BuildError, Result, create, make_directory, rename};
 use crate::lock::LockedPackage;
@@ -24,6 +25,16 @@ const STALL_LIMIT: Duration = Duration::from_secs(20);
 const DOWNLOAD_LIMIT: Duration = Duration::from_hours(1);
 /// Before it is tried again after something that may pass: a broken connection, a server in trouble.
 const RETRY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+/// Before a mirror is tried again that could not be reached: names that do not resolve for a moment and
+/// routes that are gone for one are common on laptops and build machines.
+const OUTAGE_PAUSES: [Duration; 6] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(15),
+    Duration::from_secs(30),
+];
 /// What a server says that is in trouble.
 const TROUBLE: [u16; 5] = [429, 500, 502, 503, 504];
 /// Extension of the file that a download goes to.
@@ -43,9 +54,6 @@ pub struct Fetched {
     /// Packages the archive no longer has.
     pub vanished: Vec<LockedPackage>,
 }
-
-/// Called now and then with the bytes fetched so far and the bytes in all.
-pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 impl PackageCache {
     /// A cache in a directory, which is made when first needed.
@@ -83,12 +91,13 @@ impl PackageCache {
         Ok(())
     }
 
-    /// Fetches what is missing. A package that vanished is reported, everything else that goes wrong is an error.
+    /// Fetches what is missing, reporting progress and outages. A package that vanished is in the result,
+    /// everything else that goes wrong is an error.
     pub fn fetch(
         &self,
         packages: &[&LockedPackage],
         mirrors: &Mirrors,
-        progress: Progress<'_>,
+        report: Report<'_>,
     ) -> Result<Fetched> {
         let missing = self.missing(packages);
         if missing.is_empty() {
@@ -96,7 +105,7 @@ impl PackageCache {
         }
         make_directory(&self.directory)?;
         self.remove_partial()?;
-        let downloads = Downloads::new(self, mirrors, &missing, progress);
+        let downloads = Downloads::new(self, mirrors, &missing, report);
         std::thread::scope(|scope| {
             for _ in 0..DOWNLOADS_AT_ONCE.min(missing.len()) {
                 scope.spawn(|| downloads.work());
@@ -111,8 +120,10 @@ struct Downloads<'a> {
     cache: &'a PackageCache,
     mirrors: &'a Mirrors,
     missing: &'a [&'a LockedPackage],
-    progress: Progress<'a>,
+    report: Report<'a>,
     agent: ureq::Agent,
+    outage_pauses: &'a [Duration],
+    outage_told: AtomicBool,
     next: AtomicUsize,
     bytes: AtomicU64,
     bytes_in_all: u64,
@@ -122,6 +133,8 @@ struct Downloads<'a> {
 
 /// Why an attempt failed.
 enum Failure {
+    /// The mirror could not be reached; that often takes a minute to pass.
+    Outage(BuildError),
     /// The next one may go better.
     Passing(BuildError),
     /// So would every other.
@@ -139,14 +152,16 @@ impl<'a> Downloads<'a> {
         cache: &'a PackageCache,
         mirrors: &'a Mirrors,
         missing: &'a [&'a LockedPackage],
-        progress: Progress<'a>,
+        report: Report<'a>,
     ) -> Self {
         Self {
             cache,
             mirrors,
             missing,
-            progress,
-            agent: agent(),
+            report,
+            agent: ureq::Agent::new_with_config(agent_config()),
+            outage_pauses: &OUTAGE_PAUSES,
+            outage_told: AtomicBool::new(false),
             next: AtomicUsize::new(0),
             bytes: AtomicU64::new(0),
             bytes_in_all: missing.iter().map(|package| package.size).sum(),
@@ -171,13 +186,36 @@ impl<'a> Downloads<'a> {
     }
 
     fn fetch_patiently(&self, package: &LockedPackage) -> Result<()> {
-        let mut pauses = RETRY_PAUSES.iter();
+        let (mut retry_pauses, mut outage_pauses) =
+            (RETRY_PAUSES.iter(), self.outage_pauses.iter());
         loop {
-            match (self.fetch_one(package), pauses.next()) {
-                (Ok(()), _) => return Ok(()),
-                (Err(Failure::Passing(_)), Some(pause)) => std::thread::sleep(*pause),
-                (Err(Failure::Passing(error) | Failure::Lasting(error)), _) => return Err(error),
-            }
+            let (error, pause) = match self.fetch_one(package) {
+                Ok(()) => return Ok(()),
+                Err(Failure::Lasting(error)) => return Err(error),
+                Err(Failure::Passing(error)) => (error, retry_pauses.next()),
+                Err(Failure::Outage(error)) => {
+                    self.tell_outage(&error);
+                    (error, outage_pauses.next())
+                }
+            };
+            let Some(pause) = pause else {
+                return Err(error);
+            };
+            std::thread::sleep(*pause);
+        }
+    }
+
+    /// Once in a round: several downloads meet the same outage.
+    fn tell_outage(&self, error: &BuildError) {
+        if !self.outage_told.swap(true, Ordering::Relaxed) {
+            let reason =
+                std::error::Error::source(error).map_or_else(String::new, |e| format!(" ({e})"));
+            let limit: Duration = self.outage_pauses.iter().sum();
+            let text = format!(
+                "the mirror cannot be reached{reason}; trying again for {} s",
+                limit.as_secs()
+            );
+            (self.report)(Event::Notice { text: &text });
         }
     }
 
@@ -187,8 +225,15 @@ impl<'a> Downloads<'a> {
             url: url.clone(),
             source: Box::new(source),
         };
-        // Without a network nothing is gained by waiting; a mirror that cannot be reached is wrong.
-        let mut response = self.agent.get(&url).call().map_err(fetch_error)?;
+        let mut response = self.agent.get(&url).call().map_err(|error| {
+            let passes = is_outage(&error);
+            let error = fetch_error(error);
+            if passes {
+                Failure::Outage(error)
+            } else {
+                Failure::Lasting(error)
+            }
+        })?;
         match response.status().as_u16() {
             200 => self.store(package, &url, response.body_mut().as_reader()),
             404 | 410 => {
@@ -256,7 +301,11 @@ impl<'a> Downloads<'a> {
             file.write_all(&buffer[..count])
                 .map_err(|e| BuildError::io("write", partial, e))?;
             let bytes = self.bytes.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
-            (self.progress)(bytes, self.bytes_in_all);
+            (self.report)(Event::Progress {
+                step: "fetch",
+                bytes,
+                bytes_in_all: self.bytes_in_all,
+            });
         }
         let actual = Digest(hasher.finalize().into()).to_string();
         Ok(check(package, url, *received, actual)?)
@@ -301,8 +350,18 @@ fn check(package: &LockedPackage, url: &str, received: u64, actual: String) -> R
     })
 }
 
+/// Whether a mirror may be reached a little later: a name that did not resolve, a route that was missing, a
+/// connection that broke or timed out. A machine that refuses the connection has no server, and waiting gives it none.
+fn is_outage(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Io(error) => error.kind() != std::io::ErrorKind::ConnectionRefused,
+        ureq::Error::HostNotFound | ureq::Error::Timeout(_) => true,
+        _ => false,
+    }
+}
+
 /// The HTTP client: status codes are answers, not errors, and nothing waits for ever.
-fn agent() -> ureq::Agent {
+fn agent_config() -> ureq::config::Config {
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = ureq::tls::TlsConfig::builder()
         .root_certs(ureq::tls::RootCerts::PlatformVerifier)
@@ -317,5 +376,7 @@ fn agent() -> ureq::Agent {
         .timeout_recv_body(Some(DOWNLOAD_LIMIT))
         .user_agent(concat!("keelson/", env!("CARGO_PKG_VERSION")))
         .build()
-        .into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,7 +141,7 @@ impl<'a> Site<'a> {
         let mirrors = peers::mirrors()?;
         let cache = PackageCache::new(self.builder.cache.join("packages"));
         let wanted: Vec<&LockedPackage> = others.iter().collect();
-        let vanished = cache.fetch(&wanted, &mirrors, &|_, _| ())?.vanished;
+        let vanished = cache.fetch(&wanted, &mirrors, &|_| ())?.vanished;
         others.retain(|package| !vanished.contains(package));
         Ok(others)
     }

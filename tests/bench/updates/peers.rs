@@ -167,7 +167,7 @@ fn fetch(builder: &Builder, apt: &Path, target: &Path) -> anyhow::Result<()> {
     let lock = apt.resolve(&recipe, jiff::Timestamp::now())?;
     let packages = lock.tree(TREE_TOOLS);
     let cache = PackageCache::new(builder.cache.join("packages"));
-    let fetched = cache.fetch(&packages, &mirrors, &|_, _| ())?;
+    let fetched = cache.fetch(&packages, &mirrors, &|_| ())?;
     ensure!(
         fetched.vanished.is_empty(),
         "the archive changes just now: try again"

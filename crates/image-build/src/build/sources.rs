@@ -113,17 +113,9 @@ fn fetch(
     mirrors: &Mirrors,
     cache: &Cache<'_>,
 ) -> Result<Fetched> {
-    let report = cache.reporter();
-    let progress = |bytes, bytes_in_all| {
-        report(Event::Progress {
-            step: "fetch",
-            bytes,
-            bytes_in_all,
-        });
-    };
     options
         .packages()
-        .fetch(&wanted(lock, &options.product), mirrors, &progress)
+        .fetch(&wanted(lock, &options.product), mirrors, cache.reporter())
 }
 
 fn renew_vanished(
