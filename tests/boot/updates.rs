@@ -37,7 +37,9 @@ fn a_machine_updates_over_http_and_is_rolled_back() {
     output(&ssh, "echo after > /etc/marker && sync");
 
     let before = running.console().last_line_number();
-    let _ = ssh.run("osctl rollback");
+    output(&ssh, "osctl rollback --no-reboot");
+    assert_told(&ssh, NEXT, "cause", "by-hand");
+    let _ = ssh.run("systemctl reboot");
     wait_healthy(&running, before);
     let ssh = bench.ssh(&running);
     assert_eq!(status(&ssh)["release"]["version"], image.version.as_str());
@@ -48,7 +50,6 @@ fn a_machine_updates_over_http_and_is_rolled_back() {
     );
     let text = update(&ssh, &format!("--from {url}"));
     assert!(text.contains("rolled back by hand"), "{text}");
-    assert_told(&ssh, NEXT, "cause", "by-hand");
     let history = output(&ssh, "osctl history");
     for event in ["downloaded", "installed", "is healthy", "is bad"] {
         assert!(history.contains(event), "{event}: {history}");

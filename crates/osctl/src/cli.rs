@@ -26,7 +26,8 @@ pub(crate) enum Command {
     /// Look for a release, install it into the idle slot, and leave the reboot to you
     #[command(after_long_help = UPDATE_HELP)]
     Update(UpdateArguments),
-    /// Go back to the version in the other slot; the running one is not taken again
+    /// Go back to the version in the other slot, and the running one is not taken again; or withdraw what waits there
+    /// for its first boot
     Rollback(RollbackArguments),
     /// Reset this machine to what its image is, at the next boot
     #[command(after_long_help = RESET_HELP)]

@@ -48,8 +48,9 @@ impl UpdateService {
             .block_on(with_progress(&self.connection, call, tell))
     }
 
-    /// Makes the boot loader prefer the other slot's version, and returns that.
-    pub(crate) fn rollback(&self, forward: bool) -> anyhow::Result<String> {
+    /// Makes the boot loader prefer the other slot's version, or withdraws what waits there for its first boot.
+    /// Returns what boots next, and what was withdrawn, which may be empty.
+    pub(crate) fn rollback(&self, forward: bool) -> anyhow::Result<(String, String)> {
         let arguments = (forward,);
         self.runtime
             .block_on(call(&self.connection, "Rollback", &arguments))
@@ -74,9 +75,10 @@ impl UpdateService {
     }
 }
 
-async fn call<B>(connection: &Connection, method: &str, arguments: &B) -> anyhow::Result<String>
+async fn call<B, T>(connection: &Connection, method: &str, arguments: &B) -> anyhow::Result<T>
 where
     B: serde::Serialize + zbus::zvariant::DynamicType,
+    T: for<'body> zbus::zvariant::DynamicDeserialize<'body>,
 {
     let reply = connection
         .call_method(
@@ -88,7 +90,7 @@ where
         )
         .await;
     match reply {
-        Ok(reply) => Ok(reply.body().deserialize::<String>()?),
+        Ok(reply) => Ok(reply.body().deserialize()?),
         Err(error) => Err(refusal(error)),
     }
 }

@@ -74,6 +74,12 @@ impl<D: Disk, B: BootFolder> Slots<D, B> {
         done(Step::RenameBootImage)
     }
 
+    /// Removes the boot entries of the slot that does not run: what runs boots next, and nothing comes after it
+    /// should that fail. For what was installed and shall not be booted.
+    pub fn withdraw(&mut self) -> Result<()> {
+        self.remove_old_boot_entries()
+    }
+
     fn remove_old_boot_entries(&mut self) -> Result<()> {
         for name in self.removable()? {
             let removed = self.boot.remove(&name);

@@ -249,7 +249,8 @@ mod tests {
             State::AwaitingHealth(release("2")).unhealthy("x").unwrap(),
             at(30),
         );
-        record.enter(State::Checking.failed("no network").unwrap(), at(40));
+        record.enter(record.state.clone().check().unwrap(), at(40));
+        record.failed("no network", at(40)).unwrap();
         let text = render(&record, &identity());
         let samples = samples(&text);
         for sample in [

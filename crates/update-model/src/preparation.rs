@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::progress::State;
+use crate::progress::{Checking, Fetching, Preflight, State};
 use crate::reboot::Lock;
 
 /// Of a reboot that is to come, is on its way, or was.
@@ -47,14 +47,10 @@ impl Preparation {
 pub fn is_over(state: &State) -> bool {
     match state {
         State::Staged(_) | State::Rebooting(_) | State::AwaitingHealth(_) => false,
-        State::Idle
-        | State::Checking
-        | State::Preflight(_)
-        | State::Fetching(_)
-        | State::Writing(_)
-        | State::Good(_)
-        | State::Bad(_)
-        | State::Failed(_) => true,
+        State::Checking(Checking { waiting })
+        | State::Preflight(Preflight { waiting, .. })
+        | State::Fetching(Fetching { waiting, .. }) => waiting.is_none(),
+        State::Idle | State::Writing(_) | State::Good(_) | State::Bad(_) | State::Failed(_) => true,
     }
 }
 

@@ -96,9 +96,9 @@ pub enum State {
     #[default]
     Idle,
     /// Metadata and channel are fetched.
-    Checking,
+    Checking(Checking),
     /// Space, room on the ESP and the way to fetch are looked at.
-    Preflight(Release),
+    Preflight(Preflight),
     /// What is needed besides the root's blocks is fetched to the state partition.
     Fetching(Fetching),
     /// The idle slot is written.
@@ -117,6 +117,22 @@ pub enum State {
     Failed(Failed),
 }
 
+/// Of [`State::Checking`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checking {
+    /// What is installed already and waits for its reboot: it still does if nothing comes of the check.
+    pub waiting: Option<Release>,
+}
+
+/// Of [`State::Preflight`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preflight {
+    /// What is to be taken.
+    pub release: Release,
+    /// As in [`Checking`].
+    pub waiting: Option<Release>,
+}
+
 /// Of [`State::Fetching`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fetching {
@@ -124,6 +140,8 @@ pub struct Fetching {
     pub release: Release,
     /// Where it will go.
     pub slot: Slot,
+    /// As in [`Checking`]: its slot is not touched before [`State::Writing`].
+    pub waiting: Option<Release>,
 }
 
 /// Of [`State::Writing`].
@@ -135,6 +153,8 @@ pub struct Writing {
     pub slot: Slot,
     /// Which step is under way.
     pub step: Step,
+    /// As in [`Checking`], until its boot entry is known to be gone.
+    pub waiting: Option<Release>,
 }
 
 /// What ended a release on a machine.
@@ -254,18 +274,18 @@ type Transition = Result<State, WrongTransition>;
 impl State {
     /// A check begins.
     pub fn check(self) -> Transition {
-        match self {
-            Self::Idle | Self::Good(_) | Self::Bad(_) | Self::Failed(_) | Self::Staged(_) => {
-                Ok(Self::Checking)
-            }
-            other => Err(other.wrong("begin to check")),
-        }
+        let waiting = match self {
+            Self::Idle | Self::Good(_) | Self::Bad(_) | Self::Failed(_) => None,
+            Self::Staged(release) => Some(release),
+            other => return Err(other.wrong("begin to check")),
+        };
+        Ok(Self::Checking(Checking { waiting }))
     }
 
-    /// There is nothing to do; `staged` is what waits in the other slot.
-    pub fn nothing_found(self, staged: Option<Release>) -> Transition {
+    /// There is nothing to do.
+    pub fn nothing_found(self) -> Transition {
         match self {
-            Self::Checking => Ok(staged.map_or(Self::Idle, Self::Staged)),
+            Self::Checking(Checking { waiting }) => Ok(waiting.map_or(Self::Idle, Self::Staged)),
             other => Err(other.wrong("find nothing")),
         }
     }
@@ -273,7 +293,9 @@ impl State {
     /// There is a release to take.
     pub fn found(self, release: Release) -> Transition {
         match self {
-            Self::Checking => Ok(Self::Preflight(release)),
+            Self::Checking(Checking { waiting }) => {
+                Ok(Self::Preflight(Preflight { release, waiting }))
+            }
             other => Err(other.wrong("find a release")),
         }
     }
@@ -281,9 +303,10 @@ impl State {
     /// Everything fits; the release goes into the slot that does not run.
     pub fn preflight_passed(self, running: Slot) -> Transition {
         match self {
-            Self::Preflight(release) => Ok(Self::Fetching(Fetching {
+            Self::Preflight(Preflight { release, waiting }) => Ok(Self::Fetching(Fetching {
                 release,
                 slot: running.other(),
+                waiting,
             })),
             other => Err(other.wrong("pass the preflight")),
         }
@@ -292,10 +315,15 @@ impl State {
     /// What is needed before the slot is touched is here.
     pub fn fetched(self) -> Transition {
         match self {
-            Self::Fetching(Fetching { release, slot }) => Ok(Self::Writing(Writing {
+            Self::Fetching(Fetching {
+                release,
+                slot,
+                waiting,
+            }) => Ok(Self::Writing(Writing {
                 release,
                 slot,
                 step: Step::RemoveOldBootEntry,
+                waiting,
             })),
             other => Err(other.wrong("have fetched")),
         }
@@ -305,7 +333,11 @@ impl State {
     pub fn step_done(self, step: Step) -> Transition {
         match self {
             Self::Writing(writing) if writing.step == step => Ok(match step.next() {
-                Some(step) => Self::Writing(Writing { step, ..writing }),
+                Some(step) => Self::Writing(Writing {
+                    step,
+                    waiting: None,
+                    ..writing
+                }),
                 None => Self::Staged(writing.release),
             }),
             other => Err(other.wrong("have finished that step")),
@@ -325,18 +357,37 @@ impl State {
     #[must_use]
     pub fn interrupted(self) -> Self {
         match self {
-            Self::Checking | Self::Preflight(_) | Self::Fetching(_) | Self::Writing(_) => {
-                Self::Idle
+            Self::Checking(_) | Self::Preflight(_) | Self::Fetching(_) | Self::Writing(_) => {
+                self.as_before().unwrap_or_default()
             }
             Self::Rebooting(release) => Self::Staged(release),
             kept => kept,
         }
     }
 
+    /// What the state was before what is under way, if that left the other slot alone and there is something to know.
+    fn as_before(&self) -> Option<Self> {
+        let waiting = match self {
+            Self::Checking(Checking { waiting })
+            | Self::Preflight(Preflight { waiting, .. })
+            | Self::Fetching(Fetching { waiting, .. }) => waiting.as_ref(),
+            _ => None,
+        };
+        waiting.cloned().map(Self::Staged)
+    }
+
     /// The other slot's version is booted next, because somebody wants it so.
     #[must_use]
     pub fn rolled_back(self, from: Release) -> Self {
         Self::bad(from, Cause::ByHand, "it was rolled back by hand")
+    }
+
+    /// What was installed shall not be booted, and its boot entry is gone.
+    pub fn withdrawn(self) -> Transition {
+        match self {
+            Self::Staged(_) => Ok(Self::Idle),
+            other => Err(other.wrong("be withdrawn")),
+        }
     }
 
     /// The other slot's newer version shall have another try, because somebody wants it so.
@@ -372,13 +423,19 @@ impl State {
                 }
                 Self::bad(release, Cause::NoBoot, "it did not boot")
             }
-            // Whether the last step was done is seen by what runs.
-            Self::Writing(Writing { release, .. }) if release.root_hash == running => {
+            // Whether the first step or the last was done is seen by what runs.
+            Self::Writing(Writing {
+                waiting: Some(release),
+                ..
+            })
+            | Self::Writing(Writing { release, .. })
+                if release.root_hash == running =>
+            {
                 Self::AwaitingHealth(release)
             }
-            Self::Checking | Self::Preflight(_) | Self::Fetching(_) | Self::Writing(_) => {
-                Self::Idle
-            }
+            Self::Checking(_) | Self::Preflight(_) | Self::Fetching(_) | Self::Writing(_) => self
+                .as_before()
+                .map_or(Self::Idle, |before| before.booted(running)),
             Self::Good(release) if release.root_hash != running => {
                 Self::bad(release, Cause::NoBoot, "it no longer boots")
             }
@@ -404,14 +461,17 @@ impl State {
         }
     }
 
-    /// Something went wrong before the release was installed.
+    /// Something went wrong before the release was installed. What waited for its reboot before still does,
+    /// unless its slot was written to.
     pub fn failed(self, reason: &str) -> Transition {
+        if let Some(before) = self.as_before() {
+            return Ok(before);
+        }
         let release = match self {
-            Self::Checking => None,
-            Self::Preflight(release) => Some(release),
-            Self::Fetching(Fetching { release, .. }) | Self::Writing(Writing { release, .. }) => {
-                Some(release)
-            }
+            Self::Checking(_) => None,
+            Self::Preflight(Preflight { release, .. })
+            | Self::Fetching(Fetching { release, .. })
+            | Self::Writing(Writing { release, .. }) => Some(release),
             other => return Err(other.wrong("fail")),
         };
         let reason = reason.to_owned();
@@ -422,7 +482,7 @@ impl State {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Idle => "idle",
-            Self::Checking => "checking",
+            Self::Checking(_) => "checking",
             Self::Preflight(_) => "preflight",
             Self::Fetching(_) => "fetching",
             Self::Writing(_) => "writing",
@@ -453,12 +513,12 @@ impl State {
     /// The release that it is about, if it is about one.
     pub fn release(&self) -> Option<&Release> {
         match self {
-            Self::Idle | Self::Checking => None,
-            Self::Preflight(release)
-            | Self::Staged(release)
+            Self::Idle | Self::Checking(_) => None,
+            Self::Staged(release)
             | Self::Rebooting(release)
             | Self::AwaitingHealth(release)
             | Self::Good(release)
+            | Self::Preflight(Preflight { release, .. })
             | Self::Fetching(Fetching { release, .. })
             | Self::Writing(Writing { release, .. })
             | Self::Bad(Bad { release, .. }) => Some(release),
@@ -487,8 +547,8 @@ impl Display for State {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Idle => formatter.write_str("idle"),
-            Self::Checking => formatter.write_str("checking"),
-            Self::Preflight(release) => {
+            Self::Checking(_) => formatter.write_str("checking"),
+            Self::Preflight(Preflight { release, .. }) => {
                 write!(formatter, "looking whether {} fits", release.version)
             }
             Self::Fetching(Fetching { release, .. }) => {

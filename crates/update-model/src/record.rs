@@ -14,7 +14,7 @@ use crate::decision::{Decision, Refusal, Stay};
 use crate::method::Method;
 use crate::outcome::{KEPT_PER_MACHINE, Outcome, Report};
 use crate::preparation::Preparation;
-use crate::progress::{Bad, Failed, Memory, Release, State};
+use crate::progress::{Bad, Memory, Release, State, WrongTransition};
 use crate::retry;
 use crate::totals::Totals;
 use crate::version::Version;
@@ -195,6 +195,11 @@ pub enum Happened {
         /// Why.
         reason: String,
     },
+    /// A release was installed, and somebody wanted it not to be booted.
+    Withdrawn {
+        /// Which.
+        version: Version,
+    },
     /// A reboot into a release was allowed, and did not happen.
     RebootCalledOff {
         /// Which.
@@ -236,7 +241,7 @@ impl Record {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 
-    /// Takes a new state in, and what it says of a version. A failed attempt postpones the next.
+    /// Takes a new state in, and what it says of a version.
     pub fn enter(&mut self, state: State, now: Timestamp) {
         self.memory.remember(&state);
         if let Some((version, outcome)) = Outcome::of(&state).filter(|_| state != self.state) {
@@ -256,10 +261,25 @@ impl Record {
                 let (version, reason) = (release.version.clone(), reason.clone());
                 self.note(Happened::Bad { version, reason }, now);
             }
-            State::Failed(Failed { reason, .. }) => self.attempt_failed(reason.clone(), now),
             _ => {}
         }
         self.state = state;
+    }
+
+    /// What is installed shall not be booted, here: that says nothing of it to others. It is left out from now
+    /// on, as what was rolled back is.
+    ///
+    /// # Errors
+    /// If nothing waits for its first boot.
+    pub fn withdraw(&mut self, now: Timestamp) -> Result<(), WrongTransition> {
+        let waiting = self.state.release().cloned();
+        self.state = self.state.clone().withdrawn()?;
+        if let Some(Release { version, .. }) = waiting {
+            let reason = "it was withdrawn before its first boot".to_owned();
+            self.memory.bad.insert(version.clone(), reason);
+            self.note(Happened::Withdrawn { version }, now);
+        }
+        Ok(())
     }
 
     fn keep_for_cluster(&mut self, version: Version, report: Report) {
@@ -292,7 +312,18 @@ impl Record {
         self.totals.last_success = Some(now);
     }
 
-    /// An attempt failed, which postpones the next.
+    /// What is under way failed, which postpones the next attempt.
+    ///
+    /// # Errors
+    /// If nothing is under way that can fail.
+    pub fn failed(&mut self, reason: &str, now: Timestamp) -> Result<(), WrongTransition> {
+        let state = self.state.clone().failed(reason)?;
+        self.enter(state, now);
+        self.attempt_failed(reason.to_owned(), now);
+        Ok(())
+    }
+
+    /// An attempt failed without a change of the state, which postpones the next.
     pub fn attempt_failed(&mut self, reason: String, now: Timestamp) {
         let failures = match &self.attempts {
             Attempts::Fine => 1,
@@ -334,6 +365,7 @@ impl Record {
             }
             Happened::Healthy { .. }
             | Happened::Bad { .. }
+            | Happened::Withdrawn { .. }
             | Happened::RebootCalledOff { .. }
             | Happened::Failed { .. } => {}
         }
@@ -366,6 +398,9 @@ impl Display for Happened {
             ),
             Self::Healthy { version } => write!(formatter, "{version} runs and is healthy"),
             Self::Bad { version, reason } => write!(formatter, "{version} is bad: {reason}"),
+            Self::Withdrawn { version } => {
+                write!(formatter, "{version} was withdrawn before its first boot")
+            }
             Self::RebootCalledOff { version, reason } => {
                 write!(
                     formatter,
@@ -396,18 +431,18 @@ mod tests {
         }
     }
 
-    fn failed(reason: &str) -> State {
-        State::Failed(Failed {
-            release: None,
-            reason: reason.to_owned(),
-        })
+    /// A check that began and failed.
+    fn fail(record: &mut Record, reason: &str, now: Timestamp) {
+        record.enter(record.state.clone().check().unwrap(), now);
+        record.failed(reason, now).unwrap();
     }
 
     #[test]
     fn a_record_round_trips() {
         let mut record = Record::default();
         record.enter(State::Staged(release()), at(1));
-        record.enter(failed("no network"), at(2));
+        fail(&mut record, "no network", at(2));
+        assert_eq!(record.state, State::Staged(release()), "it still waits");
         record.note(
             Happened::Installed {
                 version: "2".parse().unwrap(),
@@ -468,7 +503,7 @@ mod tests {
     fn failures_postpone_and_a_success_forgives() {
         let mut record = Record::default();
         for (count, pause) in [(1, 900), (2, 1800)] {
-            record.enter(failed("no network"), at(100));
+            fail(&mut record, "no network", at(100));
             let expected = Attempts::Failing {
                 failures: count,
                 reason: "no network".to_owned(),
@@ -493,10 +528,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_withdrawn_is_left_out_and_no_news_for_others() {
+        let mut record = Record::default();
+        record.withdraw(at(1)).unwrap_err();
+        record.enter(State::Staged(release()), at(1));
+        record.withdraw(at(2)).unwrap();
+        assert_eq!(record.state, State::Idle);
+        assert!(record.memory.bad.contains_key(&release().version));
+        assert!(record.unreported.is_empty());
+        assert_eq!(record.totals, Totals::default());
+        let version = release().version;
+        let last = record.history.back().map(|event| event.what.clone());
+        assert_eq!(last, Some(Happened::Withdrawn { version }));
+    }
+
+    #[test]
     fn history_is_bounded() {
         let mut record = Record::default();
         for second in 0..300 {
-            record.enter(failed("again"), at(second));
+            fail(&mut record, "again", at(second));
         }
         assert_eq!(record.history.len(), HISTORY_LENGTH);
         assert_eq!(record.history.back().unwrap().at, at(299));

@@ -18,8 +18,8 @@ pub fn why(record: &Record, settings: &Settings, time_zone: &TimeZone, now: Time
         let version = &release.version;
         if let Some(reason) = record.hold.of_version(version) {
             return format!(
-                "{version} is installed but {reason}: it is not booted by itself, \
-                 `systemctl reboot` does it all the same"
+                "{version} is installed but {reason}: it is not booted by itself, `osctl rollback` \
+                 withdraws it, `systemctl reboot` boots it all the same"
             );
         }
         let lock = match settings.reboot_lock {
@@ -32,7 +32,7 @@ pub fn why(record: &Record, settings: &Settings, time_zone: &TimeZone, now: Time
                 "{version} is installed, but its reboot was put off since the machine could not be \
                  drained ({reason}); the next check tries again, `systemctl reboot` does it now"
             ),
-            _ => staged(&version.to_string(), &verdict),
+            _ => staged(&version.to_string(), &verdict) + &still_failing(&record.attempts),
         };
     }
     if let State::AwaitingHealth(release) = &record.state {
@@ -69,6 +69,14 @@ pub fn why(record: &Record, settings: &Settings, time_zone: &TimeZone, now: Time
     }
 }
 
+/// The rest of a sentence on what waits, if no newer release can be looked for.
+fn still_failing(attempts: &Attempts) -> String {
+    match attempts {
+        Attempts::Fine => String::new(),
+        Attempts::Failing { reason, .. } => format!("; looking for a newer one failed ({reason})"),
+    }
+}
+
 fn staged(version: &str, verdict: &Verdict) -> String {
     let installed = format!("{version} is installed and");
     match verdict {
@@ -97,7 +105,7 @@ mod tests {
     use disk_format::verity::RootHash;
 
     use super::*;
-    use crate::progress::{Failed, Release};
+    use crate::progress::Release;
     use crate::reboot::{Strategy, Window};
     use crate::record::Hold;
     use crate::settings::reboot_lock::StoreLock;
@@ -130,11 +138,8 @@ mod tests {
     #[test]
     fn a_failure_says_when_it_is_tried_again() {
         let mut record = Record::default();
-        let failed = Failed {
-            release: None,
-            reason: "no network".to_owned(),
-        };
-        record.enter(State::Failed(failed), at(NOW));
+        record.enter(State::Idle.check().unwrap(), at(NOW));
+        record.failed("no network", at(NOW)).unwrap();
         let text = say(&record, &settings());
         assert!(
             text.contains("no network") && text.contains("12:15"),
@@ -151,6 +156,10 @@ mod tests {
         };
         record.enter(State::Staged(release), at(NOW));
         assert!(say(&record, &settings()).contains("systemctl reboot"));
+        let mut failing = record.clone();
+        failing.attempt_failed("no network".to_owned(), at(NOW));
+        let text = say(&failing, &settings());
+        assert!(text.contains("systemctl reboot") && text.contains("no network"));
         let window = Window {
             days: Vec::new(),
             start: "02:00".parse().unwrap(),

@@ -104,6 +104,18 @@ impl Keeper {
         self.save()
     }
 
+    /// What is under way failed.
+    pub fn failed(&mut self, reason: &str) -> anyhow::Result<()> {
+        self.record.failed(reason, whole_seconds())?;
+        self.save()
+    }
+
+    /// What is installed shall not be booted, and its boot entry is gone.
+    pub fn withdraw(&mut self) -> anyhow::Result<()> {
+        self.record.withdraw(whole_seconds())?;
+        self.save()
+    }
+
     /// An attempt failed before it changed the state: what it needs to know cannot be read.
     pub fn could_not_begin(&mut self, reason: &str) -> anyhow::Result<()> {
         self.record

@@ -53,18 +53,16 @@ fn given_up(memory: &Memory) -> Option<(&Version, &String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use update_model::progress::{Failed, State};
+    use update_model::progress::State;
 
     #[test]
     fn the_line_is_there_as_long_as_attempts_fail() {
         let folder = tempfile::tempdir().unwrap();
         let root = SystemRoot::new(folder.path());
         let mut record = Record::default();
-        let failed = Failed {
-            release: None,
-            reason: "no network".to_owned(),
-        };
-        record.enter(State::Failed(failed), jiff::Timestamp::UNIX_EPOCH);
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        record.enter(State::Idle.check().unwrap(), now);
+        record.failed("no network", now).unwrap();
         show(&root, &record);
         let text = root.read_text(PATH).unwrap();
         assert!(text.contains("no network"), "{text}");

@@ -171,10 +171,9 @@ pub fn fetch(
         && delta.file.length <= downloads.free_bytes()
     {
         match by_delta(source, manifest, delta, &base, downloads, watcher) {
-            Err(error) if !error.is_disk_full() => {
-                eprintln!("updaterd: goes on without the static delta: {error}");
-            }
-            other => return Ok(other?),
+            Ok(parts) => return Ok(parts),
+            // Nor does a full disk matter: the other ways need none of it.
+            Err(error) => eprintln!("updaterd: goes on without the static delta: {error}"),
         }
     }
     Ok(by_themselves(source, manifest, local, watcher)?)

@@ -131,7 +131,7 @@ pub fn run(root: &SystemRoot, order: &Order, watcher: &dyn Watcher) -> anyhow::R
         Err(error) => {
             let reason = chain(error.as_ref());
             // The error itself matters more than one of keeping it.
-            if let Err(error) = run.keeper.enter(|state| state.failed(&reason)) {
+            if let Err(error) = run.keeper.failed(&reason) {
                 eprintln!("updaterd: {error:#}");
             }
             Err(error)
@@ -167,15 +167,12 @@ impl Run<'_> {
         let take = match decision {
             Decision::Take(take) if self.order.goal != Goal::Check => take,
             decision => {
-                self.keeper
-                    .enter(|state| state.nothing_found(staged.clone()))?;
+                self.keeper.enter(State::nothing_found)?;
                 self.keeper.succeeded(None)?;
-                return Ok(match (decision, staged) {
-                    (Decision::Take(_), _) => Outcome::Available(verdict),
-                    (Decision::Stay(decision::Stay::Staged(version)), _) => {
-                        Outcome::Waiting(version)
-                    }
-                    (Decision::Stay(_), _) => Outcome::Nothing(verdict),
+                return Ok(match decision {
+                    Decision::Take(_) => Outcome::Available(verdict),
+                    Decision::Stay(decision::Stay::Staged(version)) => Outcome::Waiting(version),
+                    Decision::Stay(_) => Outcome::Nothing(verdict),
                 });
             }
         };

@@ -17,7 +17,7 @@ use zbus::object_server::InterfaceRef;
 use crate::host::LiveHost;
 use crate::lock;
 use crate::reboot::{self, Occasion, Surroundings};
-use crate::rollback::{Direction, roll};
+use crate::rollback::{Direction, Rolled, roll};
 use crate::run::{Goal, Order, OrderedBy, Outcome, run};
 use crate::watcher::{Progress, SharedWatcher, Watcher as _};
 
@@ -88,17 +88,25 @@ impl Manager {
         self.work(move || update(&root, &order, &watcher)).await
     }
 
-    /// Makes the boot loader prefer the other slot's version, which is older, or newer if `forward`. Returns
-    /// that version.
-    async fn rollback(&self, forward: bool) -> fdo::Result<String> {
+    /// Makes the boot loader prefer the other slot's version, which is older, or newer if `forward`; or withdraws
+    /// what waits there for its first boot. Returns the version that boots next, and the one that was
+    /// withdrawn, which is empty if none was.
+    async fn rollback(&self, forward: bool) -> fdo::Result<(String, String)> {
         let root = self.root.clone();
         let direction = if forward {
             Direction::Forward
         } else {
             Direction::Back
         };
-        self.work(move || Ok(roll(&root, direction)?.to_string()))
-            .await
+        self.work(move || {
+            Ok(match roll(&root, direction)? {
+                Rolled::Boots(version) => (version.to_string(), String::new()),
+                Rolled::Withdrawn { version, running } => {
+                    (running.to_string(), version.to_string())
+                }
+            })
+        })
+        .await
     }
 
     /// Reboots into what is installed, if something is and the settings allow it now; else sees to it that the
@@ -159,17 +167,17 @@ impl Manager {
 }
 
 impl Manager {
-    async fn work(
+    async fn work<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> anyhow::Result<String> + Send + 'static,
-    ) -> fdo::Result<String> {
+        work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+    ) -> fdo::Result<T> {
         let call = Call::begin(&self.activity);
         let done = tokio::task::spawn_blocking(work).await;
         drop(call);
         // Nothing is done any more, and the state may be another.
         self.watcher.phase("");
         match done {
-            Ok(Ok(text)) => Ok(text),
+            Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => Err(fdo::Error::Failed(format!("{error:#}"))),
             Err(error) => Err(fdo::Error::Failed(error.to_string())),
         }

@@ -19,12 +19,15 @@ struct World {
     running: Slot,
     roots: [Option<u8>; 2],
     entries: [Option<u8>; 2],
+    /// What was installed since the last boot, and can be booted.
+    installed: Option<u8>,
     next: u8,
 }
 
 #[derive(Debug, Clone)]
 enum Event {
     Advance,
+    Check,
     Fail,
     Crash,
     Healthy,
@@ -47,6 +50,7 @@ impl World {
             running: Slot::A,
             roots: [Some(1), None],
             entries: [Some(1), None],
+            installed: None,
             next: 2,
         }
     }
@@ -65,12 +69,18 @@ impl World {
         let number = release.root_hash.0[0];
         let slot = index(slot);
         match step {
-            Step::RemoveOldBootEntry => self.entries[slot] = None,
+            Step::RemoveOldBootEntry => {
+                self.entries[slot] = None;
+                self.installed = None;
+            }
             Step::EmptySlot => self.roots[slot] = None,
             Step::WriteRoot | Step::WriteTree => assert_eq!(self.roots[slot], None),
             Step::NameInBackupTable | Step::NameInPrimaryTable => self.roots[slot] = Some(number),
             Step::WriteBootImage => assert_eq!(self.roots[slot], Some(number)),
-            Step::RenameBootImage => self.entries[slot] = Some(number),
+            Step::RenameBootImage => {
+                self.entries[slot] = Some(number);
+                self.installed = Some(number);
+            }
         }
     }
 
@@ -78,7 +88,7 @@ impl World {
         let state = self.state.clone();
         let next = match state.clone() {
             State::Idle | State::Good(_) | State::Bad(_) | State::Failed(_) => state.check(),
-            State::Checking => {
+            State::Checking(_) => {
                 self.next += 1;
                 state.found(release(self.next))
             }
@@ -98,10 +108,12 @@ impl World {
     /// The boot loader takes what it has an entry for; a new one first, unless it does not boot.
     fn boot(&mut self, new_one_boots: bool) {
         let other = self.running.other();
+        let was = self.state.clone();
         let runs = self.roots[index(other)].filter(|_| self.entries[index(other)].is_some());
         if new_one_boots && runs.is_some() {
             self.running = other;
         }
+        let is_new = self.running == other;
         let running = index(self.running);
         let root = self.roots[running].expect("what boots has a root");
         assert_eq!(
@@ -111,12 +123,23 @@ impl World {
         );
         let state = self.state.clone().booted(RootHash([root; 32]));
         self.enter(&state);
+        if let Some(installed) = self.installed.take() {
+            let awaited = State::AwaitingHealth(release(installed));
+            let runs = is_new && root == installed;
+            match was {
+                // Its boot entry may have been removed already.
+                State::Writing(_) if !runs => assert_eq!(state, State::Idle),
+                _ if runs => assert_eq!(state, awaited),
+                _ => assert!(matches!(state, State::Bad(_)), "{state}"),
+            }
+        }
     }
 }
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         12 => Just(Event::Advance),
+        2 => Just(Event::Check),
         1 => Just(Event::Fail),
         1 => Just(Event::Crash),
         1 => Just(Event::Healthy),
@@ -133,7 +156,16 @@ proptest! {
             let state = world.state.clone();
             match event {
                 Event::Advance => world.advance(),
+                Event::Check => {
+                    if let Ok(state) = state.check() {
+                        world.enter(&state);
+                    }
+                }
                 Event::Fail => {
+                    // Whether what waited can still be booted is not known then.
+                    if matches!(state, State::Writing(_)) {
+                        world.installed = None;
+                    }
                     if let Ok(state) = state.failed("no network") {
                         world.enter(&state);
                     }
@@ -199,7 +231,9 @@ fn what_is_not_allowed_says_what_and_why() {
         error.to_string(),
         "an update that is idle cannot have fetched"
     );
-    let writing = State::Checking
+    let writing = State::Idle
+        .check()
+        .expect("allowed")
         .found(release(2))
         .and_then(|state| state.preflight_passed(Slot::B))
         .and_then(State::fetched)
@@ -225,4 +259,40 @@ fn room_names_what_is_short() {
         room.check(&needs).unwrap_err().to_string(),
         "the ESP has 5 bytes for what needs 6"
     );
+}
+
+/// What is installed waits for its reboot through checks that fail, are interrupted or find nothing, and is
+/// recognized when it boots meanwhile.
+#[test]
+fn a_check_does_not_forget_what_waits_for_its_reboot() {
+    let waiting = State::Staged(release(2));
+    let checking = waiting.clone().check().expect("allowed");
+    let preflight = checking.clone().found(release(3)).expect("allowed");
+    let fetching = preflight
+        .clone()
+        .preflight_passed(Slot::A)
+        .expect("allowed");
+    assert_eq!(checking.clone().nothing_found().expect("allowed"), waiting);
+    for state in [checking, preflight, fetching.clone()] {
+        assert_eq!(
+            state.clone().failed("no network").expect("allowed"),
+            waiting
+        );
+        assert_eq!(state.clone().interrupted(), waiting);
+        assert_eq!(
+            state.clone().booted(RootHash([2; 32])),
+            State::AwaitingHealth(release(2))
+        );
+        assert!(matches!(state.booted(RootHash([1; 32])), State::Bad(_)));
+    }
+    let writing = fetching.fetched().expect("allowed");
+    assert!(matches!(writing.clone().failed("x"), Ok(State::Failed(_))));
+    assert_eq!(writing.clone().interrupted(), State::Idle);
+    let awaited = State::AwaitingHealth(release(2));
+    assert_eq!(writing.clone().booted(RootHash([2; 32])), awaited);
+    assert_eq!(writing.clone().booted(RootHash([1; 32])), State::Idle);
+    let removed = writing
+        .step_done(Step::RemoveOldBootEntry)
+        .expect("allowed");
+    assert_eq!(removed.booted(RootHash([2; 32])), State::Idle);
 }

@@ -4,6 +4,7 @@ use std::fs;
 
 use disk_format::disk::Disk as _;
 use disk_format::gpt::{PartitionTable, SectorSize};
+use jiff::SignedDuration;
 use update_model::progress::State;
 use update_model::record::Attempts;
 use updaterd::run::{Order, OrderedBy, Outcome};
@@ -122,6 +123,49 @@ fn a_replayed_directory_is_refused() {
     let replayed = install_from(&old.path().display().to_string());
     let error = format!("{:#}", machine.update(&replayed).unwrap_err());
     assert!(error.contains("metadata is not accepted"), "{error}");
+}
+
+/// A mirror that no longer follows cannot be told from one with no news, until what it sends ends.
+#[test]
+fn a_frozen_mirror_is_told_once_its_metadata_ends() {
+    let (releases, machine) = world();
+    let order = install_from(&releases.folder().display().to_string());
+    let hours = SignedDuration::from_hours;
+    machine.update(&order).expect("it works");
+    releases.sign_again(hours(24), hours(23));
+    let outcome = machine.update(&order).expect("no news");
+    assert_eq!(outcome, Outcome::Waiting("2".parse().unwrap()));
+    releases.sign_again(hours(24), hours(25));
+    let error = refused(&releases, &machine);
+    assert!(error.contains("timestamp.json"), "{error}");
+    assert!(error.to_lowercase().contains("expired"), "{error}");
+    let Attempts::Failing { reason, .. } = machine.record().attempts else {
+        panic!("{:?}", machine.record());
+    };
+    assert!(reason.to_lowercase().contains("expired"), "{reason}");
+    releases.sign_again(hours(24), hours(0));
+    machine.update(&order).expect("it follows again");
+    assert_eq!(machine.record().attempts, Attempts::Fine);
+}
+
+#[test]
+fn what_waits_for_its_reboot_still_does_after_a_failure() {
+    let (releases, machine) = world();
+    let order = install_from(&releases.folder().display().to_string());
+    machine.update(&order).expect("it works");
+    let staged = machine.record().state;
+    assert!(matches!(staged, State::Staged(_)), "{staged:?}");
+    machine.update(&install_from("/nowhere")).unwrap_err();
+    assert_eq!(machine.record().state, staged);
+    let failing = matches!(
+        machine.record().attempts,
+        Attempts::Failing { failures: 1, .. }
+    );
+    assert!(failing, "{:?}", machine.record());
+    assert_eq!(machine.boot(), "2");
+    drop(updaterd::keeper::Keeper::take(&machine.root).expect("nobody has it"));
+    let state = machine.record().state;
+    assert!(matches!(state, State::AwaitingHealth(_)), "{state:?}");
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use release_build::directory::ReleaseDirectory;
 use release_build::keys::KeyFolders;
 use release_build::publication::Lifetimes;
-use release_build::release::{Image, ReleaseOptions, release};
+use release_build::release::{Image, ReleaseOptions, refresh, release};
 use release_build::root_metadata::Threshold;
 use release_build::serve::{Log, Server};
 use tempfile::TempDir;
@@ -177,6 +177,15 @@ impl Releases {
             now: self.now,
         };
         release(&self.directory, &self.keys, &image, &options, &|_, _, _| ()).expect("released");
+    }
+
+    /// Signs anew what says which state is the last: for so long, so long ago.
+    pub(crate) fn sign_again(&self, lifetime: SignedDuration, ago: SignedDuration) {
+        let lifetimes = Lifetimes {
+            snapshot: lifetime,
+            ..Lifetimes::default()
+        };
+        refresh(&self.directory, &self.keys, lifetimes, self.now - ago).expect("signed");
     }
 
     /// What a machine trusts.

@@ -6,7 +6,7 @@ use update_model::progress::State;
 use update_model::record::Happened;
 use update_model::settings::Choices;
 use updaterd::keeper::Keeper;
-use updaterd::rollback::{Direction, roll};
+use updaterd::rollback::{Direction, Rolled, roll};
 use updaterd::run::{Goal, Order, OrderedBy, Outcome};
 
 use crate::fixture::{Build, Releases};
@@ -123,15 +123,12 @@ fn back_by_hand_and_forward_again() {
     let (releases, machine) = two();
     let order = install_from(&releases.folder().display().to_string());
     machine.update(&order).expect("it works");
-    let error = roll(&machine.root, Direction::Back).unwrap_err();
-    assert!(
-        error.to_string().contains("nothing to go back to"),
-        "{error}"
-    );
+    let error = roll(&machine.root, Direction::Forward).unwrap_err();
+    assert!(error.to_string().contains("waits"), "{error}");
     machine.boot();
     machine.become_healthy();
-    let version = roll(&machine.root, Direction::Back).expect("there is an older one");
-    assert_eq!(version.to_string(), "1");
+    let rolled = roll(&machine.root, Direction::Back).expect("there is an older one");
+    assert_eq!(rolled, Rolled::Boots("1".parse().unwrap()));
     assert_eq!(machine.boot(), "1");
     let text = outcome(&machine).to_string();
     assert!(text.contains("rolled back by hand"), "{text}");
@@ -144,6 +141,32 @@ fn back_by_hand_and_forward_again() {
     machine.become_healthy();
     assert!(matches!(outcome(&machine), State::Good(_)));
     assert!(machine.record().memory.bad.is_empty());
+}
+
+#[test]
+fn what_waits_for_its_first_boot_can_be_withdrawn() {
+    let (releases, machine) = two();
+    let order = install_from(&releases.folder().display().to_string());
+    machine.update(&order).expect("it works");
+    assert_eq!(machine.entries().len(), 2);
+    let withdrawn = Rolled::Withdrawn {
+        version: "2".parse().unwrap(),
+        running: "1".parse().unwrap(),
+    };
+    assert_eq!(roll(&machine.root, Direction::Back).unwrap(), withdrawn);
+    assert_eq!(machine.entries(), ["keelson_1.efi"]);
+    assert_eq!(machine.boot(), "1");
+    let left_out = machine.update(&order).expect("it works");
+    let Outcome::Nothing(why) = left_out else {
+        panic!("{left_out:?}");
+    };
+    assert!(why.contains("withdrawn"), "{why}");
+    let retry = Order {
+        retry: true,
+        ..order
+    };
+    assert_eq!(machine.update(&retry).expect("it works"), installed("2"));
+    assert_eq!(machine.boot(), "2");
 }
 
 #[test]

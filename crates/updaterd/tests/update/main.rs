@@ -4,6 +4,7 @@ mod bus;
 mod cluster;
 mod failures;
 mod fixture;
+mod full_disk;
 mod host;
 mod life;
 mod machine;

@@ -87,6 +87,7 @@ fn a_killed_run_is_as_if_it_never_was() {
             release,
             slot,
             step,
+            waiting: None,
         });
         machine_facts::update_files::write_record(&machine.root, &record).unwrap();
         let outcome = machine.update(&install_from(&source)).expect("it works");
