@@ -209,6 +209,48 @@ fn what_cannot_be_placed_is_told_at_once() {
     );
 }
 
+/// A name that the machine has itself, and a unit that systemd will not start.
+#[test]
+fn what_a_machine_cannot_run_is_told_at_once() {
+    let unit = sleeper("");
+    let empty = "[Service]\nType=simple\n";
+    let units = [("dbus.service", unit.as_str()), ("bad.service", empty)];
+    let cluster = Cluster::start(1, &units);
+    let machine = "11111111.../10.98.0.11";
+    for (name, why) in [
+        ("dbus.service", "dbus.service"),
+        ("bad.service", "bad unit file setting"),
+    ] {
+        let ended = cluster.fleetctl(0, &format!("start {name}"));
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let begin = format!("Unit {name} cannot be run by {machine}: ");
+        let told = ended
+            .stderr
+            .lines()
+            .find_map(|line| line.strip_prefix(&begin));
+        assert!(told.is_some_and(|told| told.contains(why)), "{ended:?}");
+        let listed = cluster.fleetctl(0, "list-units").stderr;
+        assert!(
+            listed.contains(&format!("{machine} cannot run {name}: ")),
+            "{listed}"
+        );
+        let explained = cluster.fleetctl(0, &format!("explain {name}"));
+        assert_eq!(explained.code, Some(1), "{explained:?}");
+        assert!(
+            explained.stdout.contains("has it, and cannot run it"),
+            "{explained:?}"
+        );
+        let status = cluster.fleetctl(0, &format!("status {name}"));
+        assert!(
+            status.stderr.contains(&format!("cannot run {name}: ")),
+            "{status:?}"
+        );
+        assert_ne!(status.code, Some(0), "{status:?}");
+    }
+    cluster.ok("destroy dbus.service bad.service");
+    assert_eq!(cluster.property(0, "dbus.service", "ActiveState"), "active");
+}
+
 /// Debian's etcd, which `.ci/setup` installs.
 #[test]
 fn a_real_etcd_is_a_store_as_well() {

@@ -5,9 +5,7 @@
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use fleet_api::UnitStatus;
 use fleet_api::status::StatusReport;
-use fleet_model::MachineId;
 use systemd_unit::UnitName;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -16,13 +14,10 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(25);
 
 /// A unit's status on this machine.
-pub async fn status(machine: &MachineId, unit: &UnitName) -> UnitStatus {
+pub async fn status(unit: &UnitName) -> StatusReport {
     let mut command = Command::new("systemctl");
     command.args(["status", "--full", "--no-pager", "--", unit.as_str()]);
-    UnitStatus {
-        machine_id: machine.as_str().to_owned(),
-        report: report(command).await,
-    }
+    report(command).await
 }
 
 async fn report(mut command: Command) -> StatusReport {

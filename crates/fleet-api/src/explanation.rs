@@ -37,6 +37,9 @@ pub struct MachineVerdict {
     /// Whether the unit is placed there.
     #[serde(default)]
     pub placed: bool,
+    /// What hinders the machine that the unit is placed on, as it says itself; nothing most of the time.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub problem: String,
     /// Everything against it; nothing if it can take it, or has it.
     #[serde(default)]
     pub refusals: Vec<Refusal>,
@@ -76,7 +79,8 @@ pub enum Reason {
 }
 
 impl Explanation {
-    /// From the model's; nothing for a unit that it does not know. `placed` tells where the unit is.
+    /// From the model's; nothing for a unit that it does not know. `placed` tells where the unit is. What
+    /// hinders machines is not the model's affair, see [`Self::set_problems`].
     pub fn from_model(
         explanation: fleet_model::Explanation,
         placed: impl Fn(&fleet_model::MachineId) -> bool,
@@ -90,6 +94,7 @@ impl Explanation {
             fleet_model::Explanation::Machines(machines) => {
                 let verdict = |(id, refusals): (_, Vec<_>)| MachineVerdict {
                     placed: placed(&id),
+                    problem: String::new(),
                     machine_id: id.to_string(),
                     refusals: refusals.iter().map(Refusal::from).collect(),
                 };
@@ -99,12 +104,21 @@ impl Explanation {
         }
     }
 
-    /// Whether any machine can take the unit, or has it.
+    /// Whether any machine can take the unit, or has it and is not hindered.
     pub fn is_placeable(&self) -> bool {
         match self {
             Self::Template | Self::Cycle { .. } => false,
-            Self::Machines { machines } => {
-                machines.iter().any(|machine| machine.refusals.is_empty())
+            Self::Machines { machines } => machines
+                .iter()
+                .any(|machine| machine.refusals.is_empty() && machine.problem.is_empty()),
+        }
+    }
+
+    /// Says what hinders each machine that the unit is placed on.
+    pub fn set_problems(&mut self, problem: impl Fn(&str) -> String) {
+        if let Self::Machines { machines } = self {
+            for machine in machines.iter_mut().filter(|machine| machine.placed) {
+                machine.problem = problem(&machine.machine_id);
             }
         }
     }
@@ -160,6 +174,23 @@ mod tests {
         assert_eq!(read, found);
         let unknown = fleet_model::Explanation::Unknown;
         assert_eq!(Explanation::from_model(unknown, |_| false), None);
+    }
+
+    #[test]
+    fn a_machine_that_is_hindered_has_it_in_vain() {
+        let model = fleet_model::Explanation::Machines(vec![
+            (fleet_model::MachineId::new("m1"), Vec::new()),
+            (fleet_model::MachineId::new("m2"), Vec::new()),
+        ]);
+        let mut found = Explanation::from_model(model, |id| id.as_str() == "m2").expect("known");
+        found.set_problems(|id| format!("{id} is full"));
+        let text = r#"{"type":"machines","machines":[{"machineID":"m1","placed":false,"refusals":[]},{"machineID":"m2","placed":true,"problem":"m2 is full","refusals":[]}]}"#;
+        assert_eq!(serde_json::to_string(&found).expect("JSON"), text);
+        assert!(found.is_placeable(), "by m1");
+        if let Explanation::Machines { machines } = &mut found {
+            machines.remove(0);
+        }
+        assert!(!found.is_placeable());
     }
 
     #[test]

@@ -17,6 +17,10 @@ pub struct UnitStatus {
     /// Which.
     #[serde(rename = "machineID")]
     pub machine_id: String,
+    /// Why it does not run the unit, if something hinders it. What `systemctl` says may then be of another
+    /// unit, which the machine has of its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub problem: String,
     /// What it says.
     #[serde(flatten)]
     pub report: StatusReport,
@@ -52,6 +56,7 @@ mod tests {
     fn is_flat() {
         let status = UnitStatus {
             machine_id: "m1".to_owned(),
+            problem: String::new(),
             report: StatusReport::Status {
                 exit_code: 3,
                 text: "a".to_owned(),

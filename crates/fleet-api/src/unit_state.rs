@@ -17,6 +17,9 @@ pub struct UnitState {
     /// The unit's.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
+    /// Not in fleet: what hinders the machine, for people; nothing most of the time.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub problem: String,
     /// systemd's `ActiveState`, such as `active` or `failed`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub systemd_active_state: String,
@@ -38,6 +41,7 @@ mod tests {
             hash: "abc".to_owned(),
             machine_id: "m1".to_owned(),
             name: "foo.service".to_owned(),
+            problem: String::new(),
             systemd_active_state: "active".to_owned(),
             systemd_load_state: "loaded".to_owned(),
             systemd_sub_state: "running".to_owned(),

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::files;
 use crate::names::mangle;
 
-/// Exits with 0 if a machine can take the unit, or has it.
+/// Exits with 0 if a machine can take the unit, or has it and is not hindered.
 pub(crate) async fn run(session: &Session<'_>, given: &str) -> Result<u8, Failure> {
     let name = mangle(given);
     let known = session.client()?.explain(&name).await;
@@ -47,6 +47,9 @@ pub(crate) async fn text(session: &Session<'_>, explanation: &Explanation) -> St
     for machine in machines {
         let legend = session.machine_legend(&machine.machine_id, false).await;
         text.extend([&legend, ": ", word(machine), "\n"]);
+        if !machine.problem.is_empty() {
+            text.extend(["    ", &machine.problem, "\n"]);
+        }
         for refusal in &machine.refusals {
             text.extend(["    ", &refusal.message, "\n"]);
         }
@@ -56,6 +59,7 @@ pub(crate) async fn text(session: &Session<'_>, explanation: &Explanation) -> St
 
 fn word(machine: &MachineVerdict) -> &'static str {
     match (machine.placed, machine.refusals.is_empty()) {
+        (true, true) if !machine.problem.is_empty() => "has it, and cannot run it",
         (true, true) => "has it",
         (true, false) => "has it, and may not keep it",
         (false, true) => "can take it",

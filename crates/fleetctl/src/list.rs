@@ -8,9 +8,12 @@ use crate::arguments::List;
 use crate::connect::{Session, id_legend};
 use crate::failure::Failure;
 use crate::fields::{choose, or_dash, short_hash};
+use crate::output::Output;
 use crate::table::Table;
 
-const UNIT_COLUMNS: &[&str] = &["unit", "load", "active", "sub", "machine", "hash"];
+const UNIT_COLUMNS: &[&str] = &[
+    "unit", "load", "active", "sub", "machine", "hash", "problem",
+];
 const UNIT_COLUMNS_USUAL: &str = "unit,machine,active,sub";
 const FILE_COLUMNS: &[&str] = &[
     "unit", "hash", "dstate", "state", "target", "tmachine", "global", "desc",
@@ -36,7 +39,19 @@ pub(crate) async fn units(session: &Session<'_>, list: &List) -> Result<u8, Fail
         table.push(row);
     }
     session.output().list(&table, &states)?;
+    if session.output() == Output::Text && !columns.contains(&"problem") {
+        warn_of_problems(session, &states).await;
+    }
     Ok(0)
+}
+
+/// The columns are fleet's: whoever reads them shall not find a problem there.
+async fn warn_of_problems(session: &Session<'_>, states: &[UnitState]) {
+    for state in states.iter().filter(|state| !state.problem.is_empty()) {
+        let machine = session.machine_legend(&state.machine_id, false).await;
+        let (name, problem) = (&state.name, &state.problem);
+        eprintln!("WARNING: {machine} cannot run {name}: {problem}");
+    }
 }
 
 async fn unit_cell(session: &Session<'_>, state: &UnitState, column: &str, full: bool) -> String {
@@ -45,6 +60,7 @@ async fn unit_cell(session: &Session<'_>, state: &UnitState, column: &str, full:
         "load" => or_dash(&state.systemd_load_state),
         "active" => or_dash(&state.systemd_active_state),
         "sub" => or_dash(&state.systemd_sub_state),
+        "problem" => or_dash(&state.problem),
         "machine" if state.machine_id.is_empty() => "-".to_owned(),
         "machine" => session.machine_legend(&state.machine_id, full).await,
         _ => short_hash(&state.hash, full),

@@ -13,6 +13,8 @@ use crate::shell::run_on_machine;
 
 /// What `systemctl status` exits with for a unit that is not there.
 const NOT_THERE: u8 = 4;
+/// What it exits with for a unit that does not run.
+const NOT_RUNNING: u8 = 3;
 
 /// Runs it; the exit code is systemctl's.
 pub(crate) async fn run(session: &Session<'_>, status: &Status) -> Result<u8, Failure> {
@@ -62,14 +64,20 @@ async fn of_unit(session: &Session<'_>, unit: &Unit, ssh_port: Option<u16>) -> R
                 .output()
                 .text(&format!("{space}{machine}:\n"), &())?;
         }
+        if !status.problem.is_empty() {
+            let machine = session.machine_legend(&status.machine_id, false).await;
+            eprintln!("{machine} cannot run {}: {}", unit.name, status.problem);
+        }
         print(status)?;
         worst = worst.max(code(status));
     }
     Ok(worst)
 }
 
+/// systemctl may tell of another unit, which the machine has of its own, and call that active.
 fn code(status: &UnitStatus) -> u8 {
     match status.report {
+        StatusReport::Status { exit_code: 0, .. } if !status.problem.is_empty() => NOT_RUNNING,
         StatusReport::Status { exit_code, .. } => exit_code,
         StatusReport::Unreachable { .. } => 1,
     }

@@ -171,7 +171,9 @@ enum Health {
 /// What the machines say of a unit with a file of that hash, all together.
 fn health(states: &[UnitState], hash: &str) -> Health {
     let is_new = |state: &UnitState| state.hash == hash;
-    let failed = |state: &UnitState| is_new(state) && state.systemd_active_state == "failed";
+    let has_failed =
+        |state: &UnitState| state.systemd_active_state == "failed" || !state.problem.is_empty();
+    let failed = |state: &UnitState| is_new(state) && has_failed(state);
     if states.iter().any(failed) {
         return Health::Failed;
     }
@@ -234,5 +236,8 @@ mod tests {
             health(&[new, state("new", "failed")], "new"),
             Health::Failed
         );
+        let mut refused = state("new", "inactive");
+        refused.problem = "no".to_owned();
+        assert_eq!(health(&[refused], "new"), Health::Failed);
     }
 }

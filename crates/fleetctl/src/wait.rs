@@ -1,7 +1,7 @@
 //! Waiting until units are what they shall be.
 //!
-//! It looks again and again, soon at first. A unit that no machine can take, or that systemd calls failed,
-//! is not waited for, unless the user says how long.
+//! It looks again and again, soon at first. A unit that no machine can take, that its machine cannot run, or
+//! that systemd calls failed, is not waited for, unless the user says how long.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -123,6 +123,11 @@ enum Look {
     NotYet(String),
     /// It may be a passing state.
     Failed(String),
+    /// Its machine says why it cannot have it so.
+    Hindered {
+        machine: String,
+        problem: String,
+    },
     Gone,
 }
 
@@ -212,6 +217,10 @@ impl Awaited {
             Look::Reached(unit) => return Ok(Verdict::Reached(unit)),
             Look::Gone => Some(format!("Unit {name} was destroyed meanwhile")),
             Look::Failed(why) => Some(why),
+            Look::Hindered { machine, problem } => {
+                let machine = session.machine_legend(&machine, false).await;
+                Some(format!("Unit {name} cannot be run by {machine}: {problem}"))
+            }
             Look::NotYet(machine) if !machine.is_empty() => None,
             Look::NotYet(_) if patience != Patience::UntilHopeless => None,
             Look::NotYet(_) => match self.explain(session).await? {
@@ -280,7 +289,7 @@ async fn look(
         }
     }
     let mut states: Vec<UnitState> = Vec::new();
-    if wanted == State::Launched && pending.len() > SINGLE_MAX {
+    if needs_states(wanted) && pending.len() > SINGLE_MAX {
         states = client.states(None).await?;
     }
     let mut seen = BTreeMap::new();
@@ -288,7 +297,10 @@ async fn look(
         let look = match units.remove(&awaited.name) {
             None => Look::Gone,
             Some(unit) => {
-                if wanted == State::Launched && pending.len() <= SINGLE_MAX && has(&unit, wanted) {
+                if needs_states(wanted)
+                    && pending.len() <= SINGLE_MAX
+                    && !unit.machine_id.is_empty()
+                {
                     states = client.states(Some(&unit.name)).await?;
                 }
                 judge(unit, wanted, &states)
@@ -297,6 +309,11 @@ async fn look(
         seen.insert(awaited.name.clone(), look);
     }
     Ok(seen)
+}
+
+/// Only of a unit that is on a machine can that machine say anything.
+fn needs_states(wanted: State) -> bool {
+    wanted != State::Inactive
 }
 
 /// Whether fleet says so.
@@ -308,26 +325,33 @@ fn has(unit: &Unit, wanted: State) -> bool {
 }
 
 /// A unit that fleet calls launched is there once systemd calls it active; one that runs to its end
-/// (`Type=oneshot`) once it was started.
+/// (`Type=oneshot`) once it was started. What its machine cannot do ends it.
 fn judge(unit: Unit, wanted: State, states: &[UnitState]) -> Look {
+    let is_here =
+        |state: &&UnitState| state.name == unit.name && state.machine_id == unit.machine_id;
+    let state = states.iter().find(is_here).filter(|_| !unit.is_global());
+    let is_old = |state: &UnitState| {
+        !state.hash.is_empty() && unit.hash().is_ok_and(|hash| hash != state.hash)
+    };
     if !has(&unit, wanted) {
-        return Look::NotYet(unit.machine_id);
+        return match state {
+            Some(state) if !state.problem.is_empty() && !is_old(state) => hindered(state),
+            _ => Look::NotYet(unit.machine_id),
+        };
     }
     if wanted != State::Launched || unit.is_global() {
         return Look::Reached(unit);
     }
-    let is_here =
-        |state: &&UnitState| state.name == unit.name && state.machine_id == unit.machine_id;
-    let Some(state) = states.iter().find(is_here) else {
+    let Some(state) = state else {
         return Look::NotYet(unit.machine_id);
     };
-    let is_old = !state.hash.is_empty() && unit.hash().is_ok_and(|hash| hash != state.hash);
     match (
         state.systemd_load_state.as_str(),
         state.systemd_active_state.as_str(),
     ) {
-        _ if is_old => Look::NotYet(unit.machine_id),
+        _ if is_old(state) => Look::NotYet(unit.machine_id),
         ("loaded", "active") => Look::Reached(unit),
+        _ if !state.problem.is_empty() => hindered(state),
         (_, "failed") => Look::Failed(format!(
             "Unit {name} failed on {machine}; fleetctl status {name} and fleetctl journal {name} tell more",
             name = unit.name,
@@ -335,6 +359,13 @@ fn judge(unit: Unit, wanted: State, states: &[UnitState]) -> Look {
         )),
         (_, "inactive") if is_oneshot(&unit) => Look::Reached(unit),
         _ => Look::NotYet(unit.machine_id),
+    }
+}
+
+fn hindered(state: &UnitState) -> Look {
+    Look::Hindered {
+        machine: state.machine_id.clone(),
+        problem: state.problem.clone(),
     }
 }
 
@@ -418,6 +449,35 @@ mod tests {
         assert!(matches!(failed, Look::Failed(_)));
         let elsewhere = judge(launched(Vec::new()), State::Launched, &[]);
         assert!(matches!(elsewhere, Look::NotYet(_)));
+    }
+
+    #[test]
+    fn what_hinders_its_machine_ends_the_wait() {
+        let is_hindered = |unit: Unit, wanted, states: &[UnitState]| {
+            matches!(judge(unit, wanted, states), Look::Hindered { .. })
+        };
+        let mut states = state("inactive");
+        states[0].problem = "no".to_owned();
+        assert!(is_hindered(launched(Vec::new()), State::Launched, &states));
+        assert!(is_hindered(launched(oneshot()), State::Launched, &states));
+        let unloaded = Unit {
+            current_state: Some(State::Inactive),
+            ..launched(Vec::new())
+        };
+        assert!(is_hindered(unloaded.clone(), State::Loaded, &states));
+        states[0].hash = "0123".to_owned();
+        assert!(
+            !is_hindered(unloaded, State::Loaded, &states),
+            "of an older file"
+        );
+        let mut elsewhere = state("inactive");
+        elsewhere[0].machine_id = "m2".to_owned();
+        elsewhere[0].problem = "no".to_owned();
+        assert!(!is_hindered(
+            launched(Vec::new()),
+            State::Launched,
+            &elsewhere
+        ));
     }
 
     #[test]

@@ -103,13 +103,19 @@ async fn text(session: &Session<'_>, event: &Event) -> String {
             )
         }
         Event::UnitGone { name } => format!("unit {name}: destroyed"),
-        Event::State { state } => format!(
-            "unit {}: {} {} on {}",
-            state.name,
-            or_dash(&state.systemd_active_state),
-            or_dash(&state.systemd_sub_state),
-            session.machine_legend(&state.machine_id, false).await
-        ),
+        Event::State { state } => {
+            let text = format!(
+                "unit {}: {} {} on {}",
+                state.name,
+                or_dash(&state.systemd_active_state),
+                or_dash(&state.systemd_sub_state),
+                session.machine_legend(&state.machine_id, false).await
+            );
+            match state.problem.as_str() {
+                "" => text,
+                problem => format!("{text}, which cannot run it: {problem}"),
+            }
+        }
         Event::StateGone { name, machine_id } => {
             let machine = session.machine_legend(machine_id, false).await;
             format!("unit {name}: gone from {machine}")

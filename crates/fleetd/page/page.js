@@ -52,8 +52,8 @@ function unitRows(unit) {
       cell(short(unit.machineID)), cell(""), cell(""))];
   }
   return own.map((state) => row(cell(unit.name), cell(unit.desiredState), cell(unit.currentState),
-    cell(short(state.machineID)), cell(state.systemdActiveState, state.systemdActiveState),
-    cell(state.systemdSubState)));
+    cell(short(state.machineID)), cell(state.systemdActiveState, state.problem ? "failed" : state.systemdActiveState),
+    cell(state.problem || state.systemdSubState)));
 }
 
 function drawUnits() {
@@ -100,7 +100,7 @@ const takes = {
   "state"(event) {
     const state = event.state;
     states.set(key(state.name, state.machineID), state);
-    return `${state.name} on ${short(state.machineID)}: ${state.systemdActiveState} (${state.systemdSubState})`;
+    return `${state.name} on ${short(state.machineID)}: ${state.systemdActiveState} (${state.problem || state.systemdSubState})`;
   },
   "state-gone"(event) {
     states.delete(key(event.name, event.machineID));

@@ -2,7 +2,6 @@
 //!
 //! What follows from it is [`crate::reconcile`]'s affair.
 
-use fleet_model::State;
 use fleet_store::{Contents, UnitStatus as Published};
 use tokio::time::Instant;
 
@@ -48,6 +47,10 @@ impl Entry {
         }
         self.status.active = active;
         self.status.sub = sub;
+        if self.status.active == "active" && self.is_current() {
+            // Whatever it was, it is over.
+            self.problem.clear();
+        }
         self.case.activity = match self.case.activity {
             _ if self.status.is_stopped() => Activity::Stopped,
             Activity::Stopping => Activity::Stopping,
@@ -67,6 +70,12 @@ impl Entry {
         was_stopping && self.case.activity == Activity::Running
     }
 
+    /// Whether what is here is what is wanted.
+    fn is_current(&self) -> bool {
+        let held = self.case.held.as_ref().map(|held| &held.hash);
+        matches!(&self.case.wish, Wish::Unit(wanted) if held == Some(&wanted.hash))
+    }
+
     /// What the store is to be told; nothing of a unit that is not here and not wanted.
     pub(super) fn state(&self) -> Option<Published> {
         let wanted = match &self.case.wish {
@@ -77,14 +86,16 @@ impl Entry {
         if held.is_none() && (wanted.is_none() || self.problem.is_empty()) {
             return None;
         }
-        let reached = match self.case.reached() {
-            // A state says loaded or launched; one that is neither has its problem.
-            State::Inactive => State::Loaded,
-            other => other,
+        // A problem is one with what is wanted, unless something else still runs.
+        let is_in_vain = !self.problem.is_empty() && self.case.activity == Activity::Stopped;
+        let hash = if is_in_vain {
+            wanted.or(held)
+        } else {
+            held.or(wanted)
         };
         Some(Published {
-            hash: held.or(wanted).unwrap_or_default(),
-            reached,
+            hash: hash.unwrap_or_default(),
+            reached: self.case.reached(),
             load: self.status.load.clone(),
             active: self.status.active.clone(),
             sub: self.status.sub.clone(),

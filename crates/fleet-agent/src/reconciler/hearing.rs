@@ -49,8 +49,12 @@ impl<S: Systemd> Reconciler<S> {
                     self.open.insert(unit);
                 }
             }
-            SystemdEvent::JobEnded { unit, .. } => {
+            SystemdEvent::JobEnded { unit, result } => {
                 if let Some(entry) = self.entries.get_mut(&unit) {
+                    if result == "dependency" && entry.status.is_stopped() {
+                        // systemd accepted the start and will not do it: the unit's own state tells nothing.
+                        entry.problem = "a unit that it requires did not start".to_owned();
+                    }
                     if entry.see_job_end() {
                         // Somebody else keeps it running: he is not argued with in a hurry.
                         entry.rest_until = Some(Instant::now() + RETRY);

@@ -50,10 +50,11 @@ impl<S: Systemd> Reconciler<S> {
                 }
             }
             self.set_launched(name, false);
-            if let Some(entry) = self.entries.get_mut(name)
-                && entry.case.activity != Activity::Stopped
-            {
-                entry.case.activity = Activity::Stopping;
+            if let Some(entry) = self.entries.get_mut(name) {
+                entry.problem.clear();
+                if entry.case.activity != Activity::Stopped {
+                    entry.case.activity = Activity::Stopping;
+                }
             }
         }
         if !refused.is_empty() {
@@ -278,6 +279,7 @@ impl<S: Systemd> Reconciler<S> {
                 .get_or_insert_with(|| Instant::now() + RELOAD_DELAY);
             if let Some(entry) = self.entries.get_mut(name) {
                 entry.case.held = None;
+                entry.problem.clear();
                 entry.status = crate::systemd::UnitStatus::default();
             }
         }

@@ -175,19 +175,30 @@ async fn what_cannot_be_loaded_or_started_is_told() {
     machine.systemd.behave(&name("bad.service"), refused);
     machine.target("bad.service", &contents("bad", ""), State::Launched);
     sleep(seconds(1)).await;
-    let problem = machine.state("ssh.service").expect("a state").problem;
+    let state = machine.state("ssh.service").expect("a state");
+    assert_eq!(state.reached, State::Inactive, "it is not even loaded");
+    let problem = state.problem;
     assert!(
         problem.contains("/usr/lib/systemd/system/ssh.service"),
         "{problem}"
     );
     let state = machine.state("bad.service").expect("a state");
     assert_eq!(state.problem, "Unit not found.");
+    let text = contents("bad", "");
+    assert_eq!(state.hash, hash(&name("bad.service"), &text));
     let starts = machine.systemd.calls();
     sleep(seconds(30)).await;
     assert_eq!(
         machine.systemd.calls(),
         starts,
         "a refused start is not repeated"
+    );
+    machine.systemd.start_by_itself(&name("bad.service"));
+    sleep(seconds(3)).await;
+    let state = machine.state("bad.service").expect("a state");
+    assert_eq!(
+        (state.active.as_str(), state.problem.as_str()),
+        ("active", "")
     );
     machine.untarget("ssh.service");
     sleep(seconds(3)).await;

@@ -100,9 +100,10 @@ pub struct Presence {
 /// `actual-states/MACHINE/NAME`: how a unit is on a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitStatus {
-    /// Of the contents that are loaded.
+    /// Of the contents that are loaded, or that could not be.
     pub hash: String,
-    /// How far the agent is with it: loaded, or launched once its start was called.
+    /// How far the agent is with it: loaded, or launched once its start was called; inactive if it cannot be
+    /// loaded, and then there is a problem.
     #[serde(with = "words::text")]
     pub reached: State,
     /// systemd's `LoadState`.

@@ -56,6 +56,63 @@ fn explain_tells_of_units_that_are_not_stored_too() {
     assert_eq!(json, explanation);
 }
 
+/// What a machine says of a unit that it has a unit of its own instead of.
+const PROBLEM: &str = "the machine has a.service of its own, at /usr/lib/systemd/system/a.service";
+
+/// A unit that is placed and does not run.
+fn hindered(fake: &Fake) {
+    let mut unit = running("a.service", "/bin/a");
+    unit["currentState"] = json!("inactive");
+    fake.answer("GET /fleet/v1/units/a.service", 200, &unit);
+    fake.answer("PUT /fleet/v1/units/a.service", 204, &"");
+    let states =
+        json!({"states": [{"name": "a.service", "machineID": MACHINE, "problem": PROBLEM}]});
+    fake.answer("GET /fleet/v1/state", 200, &states);
+    fake.answer("GET /fleet/v1/state?unitName=a.service", 200, &states);
+}
+
+#[test]
+fn what_hinders_a_machine_ends_a_start_and_a_load() {
+    let fake = Fake::start();
+    hindered(&fake);
+    let expected = format!("Unit a.service cannot be run by 113f16a7.../172.17.8.103: {PROBLEM}\n");
+    assert_eq!(fake.fails(&["load", "a"], 1), expected);
+    let mut unit = running("a.service", "/bin/a");
+    unit["desiredState"] = json!("inactive");
+    fake.answer("GET /fleet/v1/units/a.service", 200, &unit);
+    assert_eq!(fake.fails(&["start", "a"], 1), expected);
+}
+
+#[test]
+fn what_hinders_a_machine_is_shown() {
+    let fake = Fake::start();
+    hindered(&fake);
+    let output = fake.run(&["list-units", "--no-legend"]);
+    assert_eq!(
+        text(&output.stderr),
+        format!("WARNING: 113f16a7.../172.17.8.103 cannot run a.service: {PROBLEM}\n")
+    );
+    let words = ["list-units", "--no-legend", "--fields=unit,problem"];
+    let output = fake.run(&words);
+    assert_eq!(text(&output.stdout), format!("a.service\t{PROBLEM}\n"));
+    assert_eq!(text(&output.stderr), "");
+    let explanation = json!({"type": "machines", "machines": [
+        {"machineID": MACHINE, "placed": true, "problem": PROBLEM, "refusals": []}]});
+    fake.answer("GET /fleet/v1/units/a.service/explain", 200, &explanation);
+    let output = fake.run(&["explain", "a"]);
+    assert_eq!(output.status.code(), Some(1));
+    let expected = format!("113f16a7.../172.17.8.103: has it, and cannot run it\n    {PROBLEM}\n");
+    assert_eq!(text(&output.stdout), expected);
+    // systemctl tells of the machine's own unit.
+    let statuses = json!({"statuses": [{"machineID": MACHINE, "problem": PROBLEM, "type": "status", "exitCode": 0, "text": "Active: active\n"}]});
+    fake.answer("GET /fleet/v1/units/a.service/status", 200, &statuses);
+    let error = fake.fails(&["status", "a"], 3);
+    assert!(
+        error.ends_with(&format!("cannot run a.service: {PROBLEM}\n")),
+        "{error}"
+    );
+}
+
 #[test]
 fn machines_are_cordoned_drained_and_opened() {
     let fake = Fake::start();

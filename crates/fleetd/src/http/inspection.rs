@@ -23,6 +23,8 @@ use super::units::{existing_name, no_unit};
 #[derive(Debug, Clone)]
 struct Place {
     machine: MachineId,
+    /// What hinders it, as the store has it.
+    problem: String,
     /// Nothing on this machine.
     elsewhere: Option<Elsewhere>,
 }
@@ -64,8 +66,12 @@ impl<S: Store> Api<S> {
         // What runs here is told without the store.
         if only == Some(self.machine.as_str()) {
             let machine = self.machine.clone();
-            let elsewhere = None;
-            return Ok((name, vec![Place { machine, elsewhere }]));
+            let place = Place {
+                machine,
+                problem: String::new(),
+                elsewhere: None,
+            };
+            return Ok((name, vec![place]));
         }
         let copy = self.copy().await?;
         let records = copy.records.read();
@@ -85,7 +91,11 @@ impl<S: Store> Api<S> {
                 peers: self.peers.clone(),
                 address: record.and_then(|record| record.api_address.clone()),
             });
-            Place { machine, elsewhere }
+            Place {
+                problem: records.problem(&machine, &name),
+                machine,
+                elsewhere,
+            }
         };
         let places = machines.into_iter().map(place).collect();
         Ok((name, places))
@@ -95,11 +105,12 @@ impl<S: Store> Api<S> {
 impl Place {
     async fn status(&self, name: &UnitName) -> UnitStatus {
         let report = match &self.elsewhere {
-            None => return fleet_agent::status(&self.machine, name).await,
+            None => Ok(fleet_agent::status(name).await),
             Some(elsewhere) => elsewhere.status(name, &self.machine).await,
         };
         UnitStatus {
             machine_id: self.machine.to_string(),
+            problem: self.problem.clone(),
             report: report.unwrap_or_else(|message| StatusReport::Unreachable { message }),
         }
     }

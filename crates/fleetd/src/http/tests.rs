@@ -153,6 +153,21 @@ impl Fixture {
         ]);
     }
 
+    /// Has a machine say why it cannot run a unit.
+    fn hinder(&self, name: &str, machine: &str, problem: &str) {
+        let unit = UnitName::new(name).expect("a name");
+        let status = UnitStatus {
+            hash: "x".to_owned(),
+            reached: fleet_model::State::Inactive,
+            load: String::new(),
+            active: String::new(),
+            sub: String::new(),
+            problem: problem.to_owned(),
+        };
+        let key = self.layout.state(&MachineId::new(machine), &unit);
+        self.write(vec![Operation::put(key, status.to_bytes())]);
+    }
+
     /// Until what was written behind the API's back can be seen through it.
     async fn until(&self, path: &str, is_there: impl Fn(&Json) -> bool) -> Json {
         for _ in 0..1000 {

@@ -66,6 +66,15 @@ impl Records {
         Some(unit_state(name, machine, status))
     }
 
+    /// What hinders a machine with a unit; nothing most of the time.
+    pub(crate) fn problem(&self, machine: &MachineId, name: &UnitName) -> String {
+        let entry = self.units.get(name);
+        let status = entry.and_then(|entry| entry.states.get(machine));
+        status
+            .map(|status| status.problem.clone())
+            .unwrap_or_default()
+    }
+
     /// Every machine that is alive, by id.
     pub(crate) fn machines(&self) -> impl Iterator<Item = Machine> {
         self.machines.keys().filter_map(|id| self.machine(id))
@@ -111,6 +120,7 @@ fn unit_state(name: &UnitName, machine: &MachineId, status: &UnitStatus) -> Unit
         hash: status.hash.clone(),
         machine_id: machine.to_string(),
         name: name.to_string(),
+        problem: status.problem.clone(),
         systemd_active_state: status.active.clone(),
         systemd_load_state: status.load.clone(),
         systemd_sub_state: status.sub.clone(),

@@ -65,7 +65,9 @@ impl Records {
     fn explained(&self, view: &View, name: &UnitName) -> Option<Explanation> {
         let targets = self.units.get(name).map(|entry| &entry.targets);
         let is_placed = |id: &MachineId| targets.is_some_and(|targets| targets.contains_key(id));
-        Explanation::from_model(explain(view, name), is_placed)
+        let mut explanation = Explanation::from_model(explain(view, name), is_placed)?;
+        explanation.set_problems(|id| self.problem(&MachineId::new(id), name));
+        Some(explanation)
     }
 
     fn view(&self) -> View {

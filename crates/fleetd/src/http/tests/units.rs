@@ -268,6 +268,25 @@ async fn explanations_name_each_machine() {
 }
 
 #[tokio::test]
+async fn what_hinders_a_machine_is_told_everywhere() {
+    let fixture = Fixture::new();
+    fixture.machine(THERE, &[]);
+    let unit = json!({"options": hello(), "desiredState": "launched"});
+    fixture.put_unit("a.service", &unit).await;
+    fixture.run("a.service", THERE, "x");
+    fixture.hinder("a.service", THERE, "no room");
+    let is_told = |body: &Json| body["problem"] == "no room";
+    fixture.until("/fleet/v1/state/a.service", is_told).await;
+    let (_, unit) = fixture.get("/fleet/v1/units/a.service").await;
+    assert_eq!(unit["currentState"], "inactive");
+    let (_, explained) = fixture.get("/fleet/v1/units/a.service/explain").await;
+    let verdict = json!({"machineID": THERE, "placed": true, "problem": "no room", "refusals": []});
+    assert_eq!(explained["machines"], json!([verdict]));
+    let (_, status) = fixture.get("/fleet/v1/units/a.service/status").await;
+    assert_eq!(status["statuses"][0]["problem"], "no room");
+}
+
+#[tokio::test]
 async fn a_unit_moves_only_where_it_can() {
     let fixture = Fixture::new();
     fixture.machine(HERE, &[]);
