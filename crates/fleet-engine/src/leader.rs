@@ -298,3 +298,6 @@ impl<W: Watch> Work<W> {
         self.needs_renewal = false;
     }
 }
+
+#[cfg(test)]
+mod tests;

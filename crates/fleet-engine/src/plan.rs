@@ -326,3 +326,6 @@ fn taken_and_given_back(decisions: &[Decision]) -> HashSet<(&UnitName, &MachineI
     let given = given.filter_map(|one| Some((one.unit(), one.target()?)));
     given.filter(|place| taken.contains(place)).collect()
 }
+
+#[cfg(test)]
+mod tests;
