@@ -180,8 +180,12 @@ impl Mirror {
         match key {
             Key::Contents(hash) => {
                 let value = self.read::<Contents>(pair);
-                let names = self.named_by.get(&hash).into_iter().flatten();
-                touched.units.extend(names.cloned());
+                let old = self.contents.get(&hash);
+                // Whoever creates one more unit of the same file puts it again: that concerns no other unit.
+                if old.is_none_or(|old| old.value != value) {
+                    let names = self.named_by.get(&hash).into_iter().flatten();
+                    touched.units.extend(names.cloned());
+                }
                 self.contents.insert(hash, Stored { value, revision });
             }
             Key::Unit(name) => {
