@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
+use crate::fleet::engine;
 use crate::updates::client::Order;
 
 /// Which figures.
@@ -20,6 +21,8 @@ pub(crate) enum Section {
     Kv3,
     /// Updates: bytes fetched and seconds
     Updates,
+    /// The fleet: from a start to the start call, many units, machines at rest
+    Fleet,
 }
 
 /// What this program runs itself for.
@@ -28,6 +31,9 @@ pub(crate) enum Work {
     /// One update of a root
     #[command(hide = true)]
     Update(Order),
+    /// An engine of the fleet
+    #[command(hide = true)]
+    Engine(engine::Order),
 }
 
 /// Measures Keelson beside a stock Debian 13, etcd, casync and others and prints Markdown tables.
@@ -57,7 +63,7 @@ pub(crate) struct Arguments {
         env = "KEELSON_CACHE"
     )]
     pub(crate) cache: PathBuf,
-    /// Measure almost nothing of `kv3` and `updates`, to try whether they work
+    /// Measure almost nothing of `kv3`, `updates` and `fleet`, to try whether they work
     #[arg(long)]
     pub(crate) quick: bool,
     /// Say where the time of each boot went

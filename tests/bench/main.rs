@@ -14,10 +14,18 @@ mod arguments;
 mod boot_stages;
 mod boots;
 mod builds;
+#[path = "../fleet/certificates.rs"]
+mod certificates;
+#[path = "../fleet/cluster.rs"]
+#[allow(dead_code)] // the tests need more of it
+mod cluster;
 mod command;
+mod fleet;
 mod kv;
 mod kv3;
 mod machines;
+#[path = "../fleet/root.rs"]
+mod root;
 mod sizes;
 mod stock;
 mod stock_disk;
@@ -40,8 +48,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    if let Some(Work::Update(order)) = &arguments.work {
-        return order.obey();
+    match &arguments.work {
+        Some(Work::Update(order)) => return order.obey(),
+        Some(Work::Engine(order)) => return order.obey(),
+        None => {}
     }
     interrupt::install()?;
     let all = [Section::Sizes, Section::Builds, Section::Boots];
@@ -57,6 +67,22 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.wants(Section::Updates) {
         updates(arguments)?;
     }
+    if arguments.wants(Section::Fleet) {
+        fleet_of_machines(arguments)?;
+    }
+    Ok(())
+}
+
+/// The fleet, beside what is written of fleet.
+fn fleet_of_machines(arguments: &Arguments) -> anyhow::Result<()> {
+    let measured = fleet::measure(arguments)?;
+    let table = Table {
+        peer: ("fleet, by what is written of it", "fleet"),
+        rows: measured.rows,
+        notes: measured.notes,
+    };
+    write(&table, &arguments.cache.join("bench-fleet.md"))?;
+    print!("{table}");
     Ok(())
 }
 

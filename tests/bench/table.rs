@@ -36,6 +36,8 @@ pub(crate) enum Unit {
     Microseconds,
     /// Hundredths.
     Percent,
+    /// Things, counted, of which there may be parts.
+    Hundredths,
 }
 
 /// The peer's side of a row.
@@ -132,6 +134,7 @@ impl Unit {
             (Some(value), Self::Milliseconds) => format!("{value:.2} ms"),
             (Some(value), Self::Microseconds) => format!("{value:.1} µs"),
             (Some(value), Self::Percent) => format!("{value:.2} %"),
+            (Some(value), Self::Hundredths) => format!("{value:.2}"),
         }
     }
 }
@@ -141,7 +144,7 @@ impl fmt::Display for Unit {
         formatter.write_str(match self {
             Self::Megabytes => "MB",
             Self::Seconds => "s",
-            Self::Count => "",
+            Self::Count | Self::Hundredths => "",
             Self::PerSecond => "/s",
             Self::Milliseconds => "ms",
             Self::Microseconds => "µs",

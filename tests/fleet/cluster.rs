@@ -56,17 +56,21 @@ pub(crate) struct Row {
     pub(crate) active: String,
 }
 
-/// A program that was built with the tests, or the one that a variable names.
+/// A program that was built with this one, or the one that a variable names.
 fn program(name: &str) -> PathBuf {
     let variable = format!("{}_BIN", name.to_uppercase());
     if let Some(path) = std::env::var_os(variable) {
         return path.into();
     }
-    let test = std::env::current_exe().expect("this test program");
-    let folder = test.ancestors().nth(2).expect("target/PROFILE/deps");
-    let path = folder.join(name);
-    assert!(path.exists(), "build {name}: cargo build --package {name}");
-    path
+    let own = std::env::current_exe().expect("this program");
+    // A test is in target/PROFILE/deps, the benchmark beside the others.
+    let mut found = own
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join(name));
+    let path = found.find(|path| path.is_file());
+    path.unwrap_or_else(|| panic!("build {name}: cargo build --package {name}"))
 }
 
 /// The id of a machine, from 0: its first digits tell machines apart, as those of real ones do.

@@ -48,6 +48,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("slot-install", Layer::Foundations),
     ("fleet-agent", Layer::Services),
     ("fleet-engine", Layer::Services),
+    ("fleet-etcd", Layer::Services),
     ("kv-cluster", Layer::Services),
     ("image-build", Layer::Services),
     ("release-build", Layer::Services),

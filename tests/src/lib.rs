@@ -5,13 +5,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The checkout that this test belongs to.
+/// The checkout that this test belongs to; of a program that neither cargo nor nextest started, the current
+/// folder.
 ///
 /// # Panics
-/// When it was started by neither cargo nor nextest.
+/// Without a current folder.
 pub fn checkout() -> PathBuf {
-    let package = std::env::var("CARGO_MANIFEST_DIR")
-        .expect("cargo sets CARGO_MANIFEST_DIR: start this with `cargo test` or `cargo nextest`");
+    let Some(package) = std::env::var_os("CARGO_MANIFEST_DIR") else {
+        return std::env::current_dir().expect("a current folder");
+    };
     let package = Path::new(&package);
     package
         .parent()

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use fleet_agent::{Agent, Bus, MachineFacts, Registration, Uptime};
 use fleet_engine::{Config, Engine};
+use fleet_etcd::{EtcdStore, Options};
 use fleet_store::{Layout, MachineRecord};
 use machine_facts::system_root::SystemRoot;
 use tokio::sync::watch;
@@ -19,7 +20,6 @@ use crate::configuration::Configuration;
 use crate::http::tls::ServerTls;
 use crate::http::{Acceptor, Api, Listener, Metrics, Parts, Peers, Readiness};
 use crate::settings::UsageError;
-use crate::store::EtcdStore;
 use crate::{identity, logging};
 use signals::{Signal, Signals};
 
@@ -60,7 +60,7 @@ pub(crate) async fn run(
     let listeners = listeners(&configuration, passed).await?;
     let port = listeners.iter().find_map(Listener::port);
     let metrics = Arc::new(Metrics::new());
-    let store = EtcdStore::new(&configuration.store, Arc::clone(&metrics));
+    let store = open_store(&configuration, &metrics);
     let record = identity::record(&facts, &configuration, port);
     let agent = start_agent(&configuration, &facts, record, store.clone());
     let (stop, stopping) = watch::channel(false);
@@ -100,6 +100,19 @@ pub(crate) async fn run(
     acceptor.wait_for_answers(LAST_ANSWERS).await;
     tasks.shutdown().await;
     Ok(())
+}
+
+fn open_store(configuration: &Configuration, metrics: &Arc<Metrics>) -> EtcdStore {
+    let options = &configuration.store;
+    let options = Options {
+        servers: options.servers.clone(),
+        user: options.user.clone(),
+        tls: options.tls.clone(),
+        timeout: options.timeout,
+    };
+    let metrics = Arc::clone(metrics);
+    let observe = move |request, is_success| metrics.asked(request, is_success);
+    EtcdStore::new(options, Arc::new(observe))
 }
 
 fn start_agent(

@@ -20,7 +20,7 @@ mod units;
 
 pub(crate) use api::{Api, Parts, Readiness};
 pub(crate) use listener::{Acceptor, Listener};
-pub(crate) use metrics::{Metrics, StoreOperation};
+pub(crate) use metrics::Metrics;
 pub(crate) use peers::Peers;
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ mod identity;
 mod logging;
 mod mirror;
 mod settings;
-mod store;
 mod system_calls;
 
 use std::io::{self, Write as _};

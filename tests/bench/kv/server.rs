@@ -157,6 +157,22 @@ impl Cluster {
         self.megabytes("VmHWM:")
     }
 
+    /// What the first member's `/metrics` says, by a name without labels.
+    pub(crate) fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let mut stream = TcpStream::connect(client_address(self.members[0].number))?;
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let mut values = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = values
+            .next()
+            .with_context(|| format!("no {name} in /metrics"))?;
+        Ok(value.trim().parse()?)
+    }
+
     fn megabytes(&self, field: &str) -> anyhow::Result<f64> {
         let all = self.members.iter();
         all.map(|member| megabytes(member.child.id(), field)).sum()
@@ -208,8 +224,14 @@ fn answers(address: SocketAddr) -> bool {
     ask().unwrap_or(false)
 }
 
-fn processor_seconds(process: u32) -> anyhow::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+/// User and system time of a process so far.
+pub(crate) fn processor_seconds(process: u32) -> anyhow::Result<f64> {
+    processor_seconds_in(Path::new(&format!("/proc/{process}")))
+}
+
+/// The same of a process with this folder, in whichever `/proc`.
+pub(crate) fn processor_seconds_in(folder: &Path) -> anyhow::Result<f64> {
+    let stat = fs::read_to_string(folder.join("stat"))?;
     // After the name, which may hold spaces, the 12th and 13th field are user and system time.
     let fields = stat
         .rsplit_once(") ")
@@ -221,8 +243,14 @@ fn processor_seconds(process: u32) -> anyhow::Result<f64> {
     Ok((ticks(11)? + ticks(12)?) / 100.0)
 }
 
-fn megabytes(process: u32, field: &str) -> anyhow::Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+/// A field of a process' status, in millions of bytes.
+pub(crate) fn megabytes(process: u32, field: &str) -> anyhow::Result<f64> {
+    megabytes_in(Path::new(&format!("/proc/{process}")), field)
+}
+
+/// The same of a process with this folder, in whichever `/proc`.
+pub(crate) fn megabytes_in(folder: &Path, field: &str) -> anyhow::Result<f64> {
+    let status = fs::read_to_string(folder.join("status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(field));
     let words = line.with_context(|| format!("no {field} in /proc/PID/status"))?;
     let kibibytes: f64 = words.trim().trim_end_matches(" kB").parse()?;

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::sync::OnceLock;
 
 use fleet_engine::{Role, Status};
+use fleet_etcd::Request;
 use hyper::StatusCode;
 use tokio::sync::watch;
 
@@ -23,23 +24,13 @@ pub(crate) struct Metrics {
     failures: IntCounterVec,
 }
 
-/// What is asked of the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StoreOperation {
-    Read,
-    Transaction,
-    Watch,
-    Lease,
-}
-
-impl StoreOperation {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Read => "get",
-            Self::Transaction => "transaction",
-            Self::Watch => "watch",
-            Self::Lease => "lease",
-        }
+/// fleet's names.
+fn name(request: Request) -> &'static str {
+    match request {
+        Request::Read => "get",
+        Request::Transaction => "transaction",
+        Request::Watch => "watch",
+        Request::Lease => "lease",
     }
 }
 
@@ -79,12 +70,12 @@ impl Metrics {
     }
 
     /// The store was asked.
-    pub(crate) fn asked<T, E>(&self, operation: StoreOperation, result: &Result<T, E>) {
+    pub(crate) fn asked(&self, request: Request, is_success: bool) {
         let counter = |counters: &IntCounterVec| -> IntCounter {
-            counters.with_label_values(&[operation.name()])
+            counters.with_label_values(&[name(request)])
         };
         counter(&self.operations).inc();
-        if result.is_err() {
+        if !is_success {
             counter(&self.failures).inc();
         }
     }

@@ -100,6 +100,7 @@ pub(super) struct Metrics {
     reads: [Tally; 2],
     writes: [Tally; Operation::ALL.len()],
     expires: IntCounter,
+    lease_renewals: IntCounter,
     watch_requests: IntCounter,
     received: [IntCounter; METHODS.len()],
     failed: IntCounterVec,
@@ -272,6 +273,10 @@ impl Default for Metrics {
                 Operation::ALL.map(Operation::name),
             ),
             expires: counter("etcd_debugging_store_expires_total", "Keys that expired."),
+            lease_renewals: counter(
+                "etcd_debugging_lease_renewed_total",
+                "Keep-alives of leases that this member was asked for.",
+            ),
             watch_requests: counter(
                 "etcd_debugging_store_watch_requests_total",
                 "Watches that were asked for.",
@@ -336,6 +341,10 @@ impl Metrics {
     /// Keys that expired.
     pub(super) fn expired(&self) -> u64 {
         self.expires.get()
+    }
+
+    pub(super) fn lease_renewed(&self) {
+        self.lease_renewals.inc();
     }
 
     pub(super) fn watch_requested(&self) {

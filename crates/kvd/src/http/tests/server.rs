@@ -165,6 +165,7 @@ async fn what_happens_is_counted() {
         "etcd_server_is_leader 1",
         "etcd_server_leader_changes_seen_total 1",
         "etcd_server_proposals_committed_total 13",
+        "etcd_debugging_lease_renewed_total 0",
         "etcd_debugging_store_writes_total{action=\"set\"} 1",
         "etcd_debugging_store_writes_failed_total{action=\"compareAndSwap\"} 1",
         "etcd_debugging_store_reads_total{action=\"getRecursive\"} 1",

@@ -213,6 +213,7 @@ impl Messages for KeepAlives {
 /// A lease that does not exist has 0 seconds, as in etcd.
 async fn renew(state: Arc<ServerState>, id: LeaseId) -> Result<Bytes, Status> {
     let seconds = state.backend.keep_alive(id).await.map_err(not_read)?;
+    state.metrics.lease_renewed();
     let revision = query::revision(&*state.backend.view()).map_err(unreadable)?;
     Ok(frame::write(&LeaseKeepAliveResponse {
         header: place(&state).header(revision),

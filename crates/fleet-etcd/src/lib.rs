@@ -1,8 +1,9 @@
-//! The store over etcd's v3 API: kvd's, or a real etcd's.
+//! The fleet's store over etcd's v3 API: kvd's, or a real etcd's.
 //!
 //! Fail-over and safe repetition are [`kv_client`]'s; this translates. What is in the store is
-//! `fleet-store`'s affair.
+//! [`fleet_store`]'s affair.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,43 +13,89 @@ use fleet_store::{
     StoreError, Transaction, WatchEvent,
 };
 use kv_client::v3::{self, Client, Code, Leader, Repeat};
-use kv_client::{Config, Credentials};
+use kv_client::{Config, Credentials, Endpoint, Tls};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
-
-use crate::configuration::StoreOptions;
-use crate::http::{Metrics, StoreOperation};
 
 /// How long one endpoint may take to begin its answer, at most.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What is asked of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// Keys are read.
+    Read,
+    /// A transaction.
+    Transaction,
+    /// A watch is begun.
+    Watch,
+    /// A lease is made or taken over.
+    Lease,
+}
+
+/// Told of each request that was answered, and whether that was a success.
+pub type Observer = Arc<dyn Fn(Request, bool) + Send + Sync>;
+
+/// How the store is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Where.
+    pub servers: Vec<Endpoint>,
+    /// By whom, with a password.
+    pub user: Option<(String, String)>,
+    /// Files for TLS.
+    pub tls: Tls,
+    /// How long one request may take with all its attempts.
+    pub timeout: Duration,
+}
+
 /// A store that servers of etcd's API hold.
 #[derive(Clone)]
-pub(crate) struct EtcdStore {
+pub struct EtcdStore {
     config: Config,
     /// Made when it is first needed: with a user, a server has to be there to make it.
     client: Arc<OnceCell<Client>>,
-    metrics: Arc<Metrics>,
+    observer: Observer,
 }
 
 /// A watch there.
-pub(crate) struct EtcdWatch {
+pub struct EtcdWatch {
     watcher: v3::Watcher,
 }
 
 /// A lease there.
-pub(crate) struct EtcdLease {
+pub struct EtcdLease {
     lease: v3::Lease,
+}
+
+impl fmt::Debug for EtcdStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EtcdStore")
+            .field("endpoints", &self.config.endpoints)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for EtcdWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EtcdWatch").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for EtcdLease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EtcdLease").finish_non_exhaustive()
+    }
 }
 
 impl EtcdStore {
     /// A store; nobody is talked to yet.
-    pub(crate) fn new(options: &StoreOptions, metrics: Arc<Metrics>) -> Self {
-        let credentials = options.user.clone();
+    pub fn new(options: Options, observer: Observer) -> Self {
+        let credentials = options.user;
         let config = Config {
-            endpoints: options.servers.clone(),
+            endpoints: options.servers,
             credentials: credentials.map(|(user, password)| Credentials { user, password }),
-            tls: options.tls.clone(),
+            tls: options.tls,
             connect_timeout: ANSWER_TIMEOUT.min(options.timeout),
             request_timeout: ANSWER_TIMEOUT.min(options.timeout),
             total_timeout: options.timeout,
@@ -59,7 +106,7 @@ impl EtcdStore {
         Self {
             config,
             client: Arc::default(),
-            metrics,
+            observer,
         }
     }
 
@@ -68,12 +115,8 @@ impl EtcdStore {
         self.client.get_or_try_init(connect).await.map_err(failure)
     }
 
-    fn counted<T>(
-        &self,
-        operation: StoreOperation,
-        result: Result<T, v3::Error>,
-    ) -> Result<T, StoreError> {
-        self.metrics.asked(operation, &result);
+    fn counted<T>(&self, request: Request, result: Result<T, v3::Error>) -> Result<T, StoreError> {
+        (self.observer)(request, result.is_ok());
         result.map_err(failure)
     }
 }
@@ -85,7 +128,7 @@ impl fleet_store::Store for EtcdStore {
     async fn range(&self, keys: Keys) -> Result<Range, StoreError> {
         let (start, options) = range_options(keys);
         let found = self.client().await?.get(start, options).await;
-        let found = self.counted(StoreOperation::Read, found)?;
+        let found = self.counted(Request::Read, found)?;
         let revision = found
             .header()
             .map_or(0, etcd_client::ResponseHeader::revision);
@@ -105,7 +148,7 @@ impl fleet_store::Store for EtcdStore {
         let operations: Vec<TxnOp> = transaction.operations.into_iter().map(operation).collect();
         let txn = Txn::new().when(compares).and_then(operations);
         let answer = self.client().await?.txn(txn, repeat).await;
-        let answer = self.counted(StoreOperation::Transaction, answer)?;
+        let answer = self.counted(Request::Transaction, answer)?;
         let revision = answer
             .header()
             .map_or(0, etcd_client::ResponseHeader::revision);
@@ -128,19 +171,19 @@ impl fleet_store::Store for EtcdStore {
             ..v3::WatchOptions::default()
         };
         let watcher = self.client().await?.watch(keys, options).await;
-        let watcher = self.counted(StoreOperation::Watch, watcher)?;
+        let watcher = self.counted(Request::Watch, watcher)?;
         Ok(EtcdWatch { watcher })
     }
 
     async fn grant(&self, ttl: Duration) -> Result<EtcdLease, StoreError> {
         let lease = self.client().await?.lease(ttl).await;
-        let lease = self.counted(StoreOperation::Lease, lease)?;
+        let lease = self.counted(Request::Lease, lease)?;
         Ok(EtcdLease { lease })
     }
 
     async fn take_over(&self, id: LeaseId) -> Result<Option<EtcdLease>, StoreError> {
         let lease = self.client().await?.take_over_lease(id.0).await;
-        let lease = self.counted(StoreOperation::Lease, lease)?;
+        let lease = self.counted(Request::Lease, lease)?;
         Ok(lease.map(|lease| EtcdLease { lease }))
     }
 
