@@ -94,6 +94,11 @@ fn case_8_restart_gives_a_new_process() {
         cluster.ok("restart hello.service");
         cluster.active("hello.service");
         assert_ne!(cluster.property(0, "hello.service", "MainPID"), before);
+        let run = cluster.property(0, "hello.service", "InvocationID");
+        cluster.until("the same run in the API", || {
+            let told = cluster.ok("list-units --no-legend --fields invocation");
+            (told.trim() == run).then_some(())
+        });
     }
 }
 

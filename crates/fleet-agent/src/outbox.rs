@@ -259,6 +259,7 @@ mod tests {
             load: "loaded".to_owned(),
             active: "active".to_owned(),
             sub: sub.to_owned(),
+            invocation: String::new(),
             problem: String::new(),
         }
     }

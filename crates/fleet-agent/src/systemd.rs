@@ -24,7 +24,7 @@ pub struct UnitStatus {
     pub active: String,
     /// Depends on the unit's type: `running`, `exited`, …
     pub sub: String,
-    /// The identity of its last run, 32 hexadecimal digits; nothing if it never ran or is not asked for.
+    /// The identity of its run, 32 hexadecimal digits; nothing if it is inactive.
     pub invocation: String,
 }
 

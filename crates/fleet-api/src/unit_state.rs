@@ -23,6 +23,12 @@ pub struct UnitState {
     /// systemd's `ActiveState`, such as `active` or `failed`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub systemd_active_state: String,
+    /// Not in fleet: systemd's `InvocationID`, which run of the unit this is; nothing if it is inactive.
+    #[serde(
+        rename = "systemdInvocationID",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub systemd_invocation_id: String,
     /// systemd's `LoadState`, such as `loaded`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub systemd_load_state: String,
@@ -43,6 +49,7 @@ mod tests {
             name: "foo.service".to_owned(),
             problem: String::new(),
             systemd_active_state: "active".to_owned(),
+            systemd_invocation_id: String::new(),
             systemd_load_state: "loaded".to_owned(),
             systemd_sub_state: "running".to_owned(),
         };
@@ -52,5 +59,11 @@ mod tests {
             serde_json::from_str::<UnitState>(text).expect("a state"),
             state
         );
+        let run = UnitState {
+            systemd_invocation_id: "0f".to_owned(),
+            ..UnitState::default()
+        };
+        let text = r#"{"systemdInvocationID":"0f"}"#;
+        assert_eq!(serde_json::to_string(&run).expect("JSON"), text);
     }
 }

@@ -92,16 +92,19 @@ mod tests {
             &target,
             r#"{"hash":"ab","desired":"loaded","replacing":["b.service"]}"#,
         );
-        let status = UnitStatus {
+        let mut status = UnitStatus {
             hash: "ab".to_owned(),
             reached: State::Launched,
             load: "loaded".to_owned(),
             active: "active".to_owned(),
             sub: "running".to_owned(),
+            invocation: String::new(),
             problem: String::new(),
         };
         let text = r#"{"hash":"ab","reached":"launched","load":"loaded","active":"active","sub":"running"}"#;
         check(&status, text);
+        status.invocation = "0f".to_owned();
+        check(&status, &text.replace('}', r#","invocation":"0f"}"#));
     }
 
     #[test]

@@ -12,7 +12,14 @@ use crate::output::Output;
 use crate::table::Table;
 
 const UNIT_COLUMNS: &[&str] = &[
-    "unit", "load", "active", "sub", "machine", "hash", "problem",
+    "unit",
+    "load",
+    "active",
+    "sub",
+    "machine",
+    "hash",
+    "invocation",
+    "problem",
 ];
 const UNIT_COLUMNS_USUAL: &str = "unit,machine,active,sub";
 const FILE_COLUMNS: &[&str] = &[
@@ -61,6 +68,7 @@ async fn unit_cell(session: &Session<'_>, state: &UnitState, column: &str, full:
         "active" => or_dash(&state.systemd_active_state),
         "sub" => or_dash(&state.systemd_sub_state),
         "problem" => or_dash(&state.problem),
+        "invocation" => or_dash(&state.systemd_invocation_id),
         "machine" if state.machine_id.is_empty() => "-".to_owned(),
         "machine" => session.machine_legend(&state.machine_id, full).await,
         _ => short_hash(&state.hash, full),

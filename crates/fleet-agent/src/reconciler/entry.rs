@@ -41,12 +41,19 @@ impl Entry {
     }
 
     /// Takes in what systemd says; a load state is not always told.
-    pub(super) fn see(&mut self, load: Option<String>, active: String, sub: String) {
+    pub(super) fn see(
+        &mut self,
+        load: Option<String>,
+        active: String,
+        sub: String,
+        invocation: String,
+    ) {
         if let Some(load) = load {
             self.status.load = load;
         }
         self.status.active = active;
         self.status.sub = sub;
+        self.status.invocation = invocation;
         if self.status.active == "active" && self.is_current() {
             // Whatever it was, it is over.
             self.problem.clear();
@@ -76,6 +83,14 @@ impl Entry {
         matches!(&self.case.wish, Wish::Unit(wanted) if held == Some(&wanted.hash))
     }
 
+    /// The run that the unit is in, or failed in. systemd forgets others, sooner or later.
+    fn invocation(&self) -> String {
+        match self.status.active.as_str() {
+            "" | "inactive" => String::new(),
+            _ => self.status.invocation.clone(),
+        }
+    }
+
     /// What the store is to be told; nothing of a unit that is not here and not wanted.
     pub(super) fn state(&self) -> Option<Published> {
         let wanted = match &self.case.wish {
@@ -99,6 +114,7 @@ impl Entry {
             load: self.status.load.clone(),
             active: self.status.active.clone(),
             sub: self.status.sub.clone(),
+            invocation: self.invocation(),
             problem: self.problem.clone(),
         })
     }

@@ -42,10 +42,13 @@ impl<S: Systemd> Reconciler<S> {
     pub(super) async fn hear_systemd(&mut self, event: SystemdEvent) {
         match event {
             SystemdEvent::Changed {
-                unit, active, sub, ..
+                unit,
+                active,
+                sub,
+                invocation,
             } => {
                 if let Some(entry) = self.entries.get_mut(&unit) {
-                    entry.see(None, active, sub);
+                    entry.see(None, active, sub, invocation);
                     self.open.insert(unit);
                 }
             }
@@ -80,7 +83,8 @@ impl<S: Systemd> Reconciler<S> {
             Ok(statuses) => {
                 for (name, status) in names.iter().zip(statuses) {
                     if let Some(entry) = self.entries.get_mut(name) {
-                        entry.see(Some(status.load), status.active, status.sub);
+                        let load = Some(status.load);
+                        entry.see(load, status.active, status.sub, status.invocation);
                         self.open.insert(name.clone());
                     }
                 }

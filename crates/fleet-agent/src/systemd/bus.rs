@@ -3,7 +3,7 @@
 //! The connection is made again whenever it breaks. Only signals about watched units are kept.
 //! PID 1's private socket would do without the bus, but zbus refuses the sender of its replies.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,6 +22,7 @@ use super::{Systemd, SystemdError, SystemdEvent, UnitStatus};
 const DESTINATION: &str = "org.freedesktop.systemd1";
 const OBJECT: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const BUS: &str = "org.freedesktop.DBus";
 const BUS_OBJECT: &str = "/org/freedesktop/DBus";
@@ -122,6 +123,31 @@ impl Bus {
         answer.await.map_err(|error| failure(what, error))
     }
 
+    /// The identity of a unit's run, which no list of units has; nothing if it does not run.
+    async fn invocation(&self, row: &UnitRow) -> Result<String, SystemdError> {
+        if row.3 == "inactive" {
+            return Ok(String::new());
+        }
+        let what = format!("say which run of {} this is", row.0);
+        let asked = (UNIT, "InvocationID");
+        let answer = async {
+            let connection = self.connected().await?;
+            connection
+                .call_method(Some(DESTINATION), &row.6, Some(PROPERTIES), "Get", &asked)
+                .await
+        };
+        match answer.await.map_err(|error| failure(&what, error)) {
+            Ok(reply) => {
+                let value: OwnedVariant = body(&what, &reply)?;
+                let bytes: Vec<u8> = value.try_into().map_err(|error| failure(&what, error))?;
+                Ok(signal::hexadecimal(&bytes))
+            }
+            // It has ended meanwhile, which is told as well.
+            Err(SystemdError::Refused { .. }) => Ok(String::new()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The connection, once there is one.
     async fn connected(&self) -> zbus::Result<Connection> {
         let mut receiver = self.connection.clone();
@@ -154,13 +180,13 @@ impl Systemd for Bus {
         let what = "list units";
         let reply = self.call(what, "ListUnitsByNames", &(names,)).await?;
         let rows: Vec<UnitRow> = body(what, &reply)?;
-        let status_of = |name: &UnitName| {
-            let row = rows.iter().find(|row| row.0 == name.as_str());
-            row.map_or_else(not_found, status)
-        };
-        if rows.len() == units.len() {
-            return Ok(rows.iter().map(status).collect());
-        }
+        let invocations = rows.iter().map(|row| self.invocation(row));
+        let invocations = futures::future::try_join_all(invocations).await?;
+        let found = rows.iter().zip(invocations);
+        let mut statuses: HashMap<&str, UnitStatus> = found
+            .map(|(row, invocation)| (row.0.as_str(), status(row, invocation)))
+            .collect();
+        let status_of = |name: &UnitName| statuses.remove(name.as_str()).unwrap_or_else(not_found);
         Ok(units.iter().map(status_of).collect())
     }
 
@@ -334,12 +360,12 @@ where
     body.deserialize().map_err(|error| failure(what, error))
 }
 
-fn status(row: &UnitRow) -> UnitStatus {
+fn status(row: &UnitRow, invocation: String) -> UnitStatus {
     UnitStatus {
         load: row.2.clone(),
         active: row.3.clone(),
         sub: row.4.clone(),
-        invocation: String::new(),
+        invocation,
     }
 }
 

@@ -57,7 +57,7 @@ fn changed(unit: &str, message: &Message) -> Option<Signal> {
         sub: text(properties.get("SubState")?)?,
         invocation: properties
             .get("InvocationID")
-            .map(hexadecimal)
+            .map(identity)
             .unwrap_or_default(),
     }))
 }
@@ -82,15 +82,23 @@ fn text(value: &Variant<'_>) -> Option<String> {
 }
 
 /// An identity, which is an array of bytes.
-fn hexadecimal(value: &Variant<'_>) -> String {
+fn identity(value: &Variant<'_>) -> String {
+    let Variant::Array(bytes) = value else {
+        return String::new();
+    };
+    let bytes = bytes.iter().filter_map(|byte| match byte {
+        Variant::U8(byte) => Some(*byte),
+        _ => None,
+    });
+    hexadecimal(&bytes.collect::<Vec<u8>>())
+}
+
+/// Two digits a byte.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     let mut text = String::new();
-    if let Variant::Array(bytes) = value {
-        for byte in bytes.iter() {
-            if let Variant::U8(byte) = byte {
-                // Writing to a string cannot fail.
-                let _ = write!(text, "{byte:02x}");
-            }
-        }
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
     }
     text
 }

@@ -296,11 +296,13 @@ impl Systemd for SimulatedSystemd {
             let state = self.lock();
             let unit = state.units.get(name).filter(|unit| !unit.active.is_empty());
             let (active, sub) = unit.map_or(("inactive", "dead"), |unit| (unit.active, unit.sub));
+            let run = unit.filter(|unit| unit.active != "inactive");
+            let invocation = run.map(|unit| format!("{:032x}", unit.invocation));
             UnitStatus {
                 load: load.to_owned(),
                 active: active.to_owned(),
                 sub: sub.to_owned(),
-                invocation: String::new(),
+                invocation: invocation.unwrap_or_default(),
             }
         };
         Ok(units.iter().map(status).collect())

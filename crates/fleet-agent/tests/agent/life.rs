@@ -161,6 +161,35 @@ async fn a_unit_waits_for_what_it_replaces_to_be_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_is_told_which_run_of_a_unit_this_is() {
+    let store = MemoryStore::new(1);
+    let mut machine = Machine::registered(&store).await;
+    machine.target("a.service", &contents("a", ""), State::Launched);
+    sleep(seconds(1)).await;
+    let told = |machine: &Machine| machine.state("a.service").expect("a state").invocation;
+    let run = |machine: &Machine| {
+        let run = machine.systemd.invocation(&name("a.service"));
+        format!("{run:032x}")
+    };
+    let first = told(&machine);
+    assert_eq!(first, run(&machine));
+    machine.stop_agent().await;
+    machine.start_agent();
+    sleep(seconds(1)).await;
+    assert_eq!(told(&machine), first, "the next agent asks for it");
+    machine.systemd.die(&name("a.service"));
+    sleep(seconds(1)).await;
+    assert_eq!(told(&machine), first, "it failed in that run");
+    machine.systemd.start_by_itself(&name("a.service"));
+    sleep(seconds(1)).await;
+    assert_ne!(told(&machine), first);
+    assert_eq!(told(&machine), run(&machine));
+    machine.target("a.service", &contents("a", ""), State::Loaded);
+    sleep(seconds(1)).await;
+    assert_eq!(told(&machine), "", "it does not run");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_loaded_or_started_is_told() {
     let store = MemoryStore::new(1);
     let machine = Machine::registered(&store).await;

@@ -112,6 +112,9 @@ pub struct UnitStatus {
     pub active: String,
     /// systemd's `SubState`.
     pub sub: String,
+    /// systemd's `InvocationID`: which run of the unit this is; nothing if it is inactive.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub invocation: String,
     /// What hinders the agent, for people; nothing most of the time.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub problem: String,

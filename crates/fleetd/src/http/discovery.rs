@@ -85,6 +85,7 @@ fn schemas() -> Value {
             "name": {"type": "string"}, "hash": {"type": "string"},
             "machineID": {"type": "string"}, "systemdLoadState": {"type": "string"},
             "systemdActiveState": {"type": "string"}, "systemdSubState": {"type": "string"},
+            "systemdInvocationID": text("which run of the unit this is"),
             "problem": text("what hinders the machine, for people"),
         })),
         "UnitStatePage": page("UnitStatePage", "states", "UnitState"),

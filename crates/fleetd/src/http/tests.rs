@@ -145,6 +145,7 @@ impl Fixture {
             load: "loaded".to_owned(),
             active: "active".to_owned(),
             sub: "running".to_owned(),
+            invocation: "0f".to_owned(),
             problem: String::new(),
         };
         self.write(vec![
@@ -162,6 +163,7 @@ impl Fixture {
             load: String::new(),
             active: String::new(),
             sub: String::new(),
+            invocation: String::new(),
             problem: problem.to_owned(),
         };
         let key = self.layout.state(&MachineId::new(machine), &unit);

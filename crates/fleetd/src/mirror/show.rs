@@ -122,6 +122,7 @@ fn unit_state(name: &UnitName, machine: &MachineId, status: &UnitStatus) -> Unit
         name: name.to_string(),
         problem: status.problem.clone(),
         systemd_active_state: status.active.clone(),
+        systemd_invocation_id: status.invocation.clone(),
         systemd_load_state: status.load.clone(),
         systemd_sub_state: status.sub.clone(),
     }

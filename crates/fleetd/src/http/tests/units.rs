@@ -190,6 +190,7 @@ async fn a_unit_that_runs_says_where_and_with_which_hash() {
     let state = json!({
         "name": "a@1.service", "machineID": HERE, "hash": hash,
         "systemdLoadState": "loaded", "systemdActiveState": "active", "systemdSubState": "running",
+        "systemdInvocationID": "0f",
     });
     assert_eq!(
         fixture.get("/fleet/v1/state/a@1.service").await,
