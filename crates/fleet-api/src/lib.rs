@@ -29,7 +29,7 @@ pub use event::{Event, EventRecord};
 pub use explanation::{Explanation, MachineVerdict, Reason, Refusal};
 pub use failure::Failure;
 pub use journal::{JournalQuery, JournalRecord};
-pub use machine::{Availability, AvailabilityRequest, Machine};
+pub use machine::{Availability, AvailabilityRequest, Machine, MachineCapacity};
 pub use page::{MachinePage, StatePage, UnitPage};
 pub use page_token::PageToken;
 pub use patch::{MachinePatch, PatchOperation};

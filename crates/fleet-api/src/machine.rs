@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use fleet_model::Capacity;
 use serde::{Deserialize, Serialize};
 
 /// A machine of the cluster.
@@ -15,6 +16,9 @@ pub struct Machine {
     /// Not in fleet: whether it takes units; left out when it does.
     #[serde(skip_serializing_if = "Availability::is_open")]
     pub availability: Availability,
+    /// Not in fleet: what it has for units.
+    #[serde(skip_serializing_if = "MachineCapacity::is_unknown")]
+    pub capacity: MachineCapacity,
     /// systemd's machine id.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub id: String,
@@ -40,6 +44,39 @@ pub enum Availability {
     Cordoned,
     /// Those it has go elsewhere, global ones excepted; no new ones come.
     Draining,
+}
+
+/// What a machine has for units; what is not known is not limited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MachineCapacity {
+    /// In bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// In thousandths of a CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_thousandths: Option<u64>,
+    /// Processes and threads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<u64>,
+}
+
+impl MachineCapacity {
+    // Serde asks for this signature.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl From<Capacity> for MachineCapacity {
+    fn from(capacity: Capacity) -> Self {
+        Self {
+            memory_bytes: capacity.memory,
+            cpu_thousandths: capacity.cpu,
+            tasks: capacity.tasks,
+        }
+    }
 }
 
 /// Asks for another availability.
@@ -103,13 +140,18 @@ mod tests {
             serde_json::from_str::<Machine>(text).expect("a machine"),
             machine
         );
+        let capacity = Capacity {
+            memory: Some(1024),
+            ..Capacity::default()
+        };
         let cordoned = Machine {
             availability: Availability::Cordoned,
+            capacity: capacity.into(),
             ..Machine::default()
         };
         assert_eq!(
             serde_json::to_string(&cordoned).expect("JSON"),
-            r#"{"availability":"cordoned"}"#
+            r#"{"availability":"cordoned","capacity":{"memoryBytes":1024}}"#
         );
     }
 

@@ -37,6 +37,7 @@ Looking:
   status           Print what systemd says of units, wherever they are
   journal          Print the journal of a unit, wherever it is
   explain          Say where a unit can run, and why nowhere else
+  top              Show the machines with their units and reservations, kept up to date
   watch            Print what changes, as it happens
 Machines:
   cordon           Give a machine no new units
@@ -234,6 +235,9 @@ pub(crate) enum Command {
     Drain(Drain),
     /// Move a unit to another machine.
     Move(Move),
+    /// Show the machines with their units and reservations, the fullest first, until q or Ctrl-C. With --json, or
+    /// where there is no terminal: once.
+    Top(Top),
     /// Print what changes, as it happens.
     Watch {
         /// Only these units, and no machines.
@@ -383,6 +387,14 @@ pub(crate) struct Move {
     pub(crate) block_attempts: Option<u32>,
 }
 
+/// What `top` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// Draw anew after so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = pause)]
+    pub(crate) interval: Duration,
+}
+
 /// What `apply` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
@@ -459,6 +471,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
     let error = || format!("`{text}` is no number of seconds; write it like 10 or 0.5");
     let seconds: f64 = text.parse().map_err(|_| error())?;
     Duration::try_from_secs_f64(seconds).map_err(|_| error())
+}
+
+/// A time that is not nothing.
+fn pause(text: &str) -> Result<Duration, String> {
+    let pause = seconds(text)?;
+    if pause.is_zero() {
+        return Err("it must be more than 0".to_owned());
+    }
+    Ok(pause)
 }
 
 /// As Go's flags are read.

@@ -7,7 +7,7 @@ use crate::connect::Session;
 use crate::failure::Failure;
 use crate::{
     apply, change, completions, explain, files, forward, journal, list, machines, moving, shell,
-    status, update, verify, watch,
+    status, top, update, verify, watch,
 };
 
 /// Carries out a command; what fleetctl exits with.
@@ -36,6 +36,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Command::Uncordon(change) => machines::uncordon(&session, change).await,
         Command::Drain(drain) => machines::drain(&session, drain).await,
         Command::Move(change) => moving::run(&session, change).await,
+        Command::Top(top) => top::run(&session, top).await,
         Command::Watch { unit } => watch::run(&session, unit).await,
         Command::Apply(apply) => apply::run(&session, apply).await,
         Command::Update(update) => update::run(&session, update).await,

@@ -28,6 +28,8 @@ mod shell;
 mod ssh;
 mod status;
 mod table;
+mod terminal;
+mod top;
 mod update;
 mod verify;
 mod wait;

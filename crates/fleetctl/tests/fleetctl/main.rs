@@ -6,3 +6,4 @@ mod beyond;
 mod commands;
 mod fake;
 mod lists;
+mod top;

@@ -68,6 +68,10 @@ fn schemas() -> Value {
             "id": {"type": "string", "required": true},
             "primaryIP": {"type": "string", "required": true},
             "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+            "capacity": {"type": "object", "properties": {
+                "memoryBytes": {"type": "integer"}, "cpuThousandths": {"type": "integer"},
+                "tasks": {"type": "integer"},
+            }},
         })),
         "MachinePage": page("MachinePage", "machines", "Machine"),
         "UnitOption": schema("UnitOption", json!({

@@ -108,6 +108,7 @@ fn machine(id: &MachineId, entry: &MachineEntry) -> Machine {
             MachineAvailability::Cordoned => Availability::Cordoned,
             MachineAvailability::Draining => Availability::Draining,
         },
+        capacity: record.capacity.into(),
         id: id.to_string(),
         metadata: record.metadata_under(&entry.settings),
         primary_ip: record.primary_ip,
