@@ -426,9 +426,13 @@ pub(crate) struct Update {
     /// Units to be updated, instead of those that the file's name says.
     #[arg(value_name = "UNIT")]
     pub(crate) units: Vec<String>,
-    /// So many of them run at any time.
+    /// So many of them run at any time, with those of --max-growth.
     #[arg(long, value_name = "N")]
     pub(crate) min_alive: Option<usize>,
+    /// Start up to so many instances more before the others are updated, so that none is missed meanwhile. They
+    /// are named like web@growth-1.service, have the new file, and are destroyed at the end.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) max_growth: usize,
     /// Seconds in which a unit must come up.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub(crate) timeout: Duration,

@@ -16,6 +16,7 @@ mod failure;
 mod fields;
 mod files;
 mod forward;
+mod growth;
 mod journal;
 mod list;
 mod machines;
@@ -34,6 +35,7 @@ mod update;
 mod verify;
 mod wait;
 mod watch;
+mod well;
 
 use std::process::ExitCode;
 

@@ -145,11 +145,7 @@ enum Change {
 }
 
 /// Passes events on, over one connection after another, as long as anybody listens.
-async fn follow(
-    session: &Session<'_>,
-    mut events: Events,
-    changes: mpsc::UnboundedSender<Change>,
-) {
+async fn follow(session: &Session<'_>, mut events: Events, changes: mpsc::UnboundedSender<Change>) {
     loop {
         while let Some(Ok(record)) = events.next().await {
             if changes.send(Change::Event(record)).is_err() {

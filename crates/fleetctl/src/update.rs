@@ -1,25 +1,18 @@
 //! `update`: many units get a new file, a few at a time.
 //!
-//! A unit is well when systemd calls it active with the new file (for `Type=notify`: once it said READY)
-//! and it stays so for a while. If one is not, everything that was updated gets its old file again.
-//! A global unit has one file for all machines: it changes on all of them at once, and goes back so.
+//! If a unit does not come up well, everything that was updated gets its old file again. A global unit has one
+//! file for all machines: it changes on all of them at once, and goes back so.
 
-use std::time::{Duration, Instant};
-
-use fleet_api::{Unit, UnitState};
+use fleet_api::Unit;
 use serde_json::json;
 
 use crate::arguments::Update;
 use crate::connect::Session;
 use crate::failure::Failure;
 use crate::files;
+use crate::growth::Growth;
 use crate::names::{is_template, mangle, template};
-use crate::progress::Progress;
-
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(100);
-/// A unit that failed may be restarted by systemd at once.
-const FAILED_AFTER: Duration = Duration::from_secs(2);
+use crate::well::wait_well;
 
 /// Runs it.
 pub(crate) async fn run(session: &Session<'_>, update: &Update) -> Result<u8, Failure> {
@@ -28,19 +21,37 @@ pub(crate) async fn run(session: &Session<'_>, update: &Update) -> Result<u8, Fa
     let local = files::read(&files::local_path(&file), &name)?;
     let local = local.ok_or_else(|| Failure::new(format!("there is no file {file}")))?;
     let units = chosen(session, update, &name).await?;
-    let batch = batch_size(units.len(), update.min_alive)?;
+    let batch = batch_size(units.len(), update.min_alive, update.max_growth)?;
+    let growth = Growth::new(session, update, &local, &units).await?;
+    if let Err(why) = growth.start(session, update).await? {
+        eprintln!("{why}; nothing was updated");
+        growth.end(session).await?;
+        return Ok(1);
+    }
     if is_template(&name) {
         put(session, &renamed(&local, &name, None)).await?;
     }
+    let status = replace_all(session, update, &local, &units, batch).await;
+    growth.end(session).await?;
+    status
+}
+
+async fn replace_all(
+    session: &Session<'_>,
+    update: &Update,
+    local: &Unit,
+    units: &[Unit],
+    batch: usize,
+) -> Result<u8, Failure> {
     let mut done: Vec<Unit> = Vec::new();
     for units in units.chunks(batch) {
         for old in units {
-            put(session, &renamed(&local, &old.name, Some(old))).await?;
+            put(session, &renamed(local, &old.name, Some(old))).await?;
             done.push(old.clone());
         }
         for old in units {
-            let new = renamed(&local, &old.name, Some(old));
-            if let Err(why) = wait_well(session, &new, update).await? {
+            let new = renamed(local, &old.name, Some(old));
+            if let Err(why) = wait_well(session, &new, None, update).await? {
                 eprintln!("Unit {} did not come up: {why}", old.name);
                 return revert(session, update, &done).await;
             }
@@ -91,18 +102,30 @@ async fn chosen(session: &Session<'_>, update: &Update, name: &str) -> Result<Ve
     Ok(found)
 }
 
-/// How many units change at the same time, so that enough of them run.
-fn batch_size(units: usize, min_alive: Option<usize>) -> Result<usize, Failure> {
-    let min_alive = min_alive.unwrap_or(units.saturating_sub(1));
-    if min_alive >= units && units > 0 && min_alive > 0 {
+/// How many change at the same time, so that enough run; `growth` run in addition meanwhile.
+pub(crate) fn batch_size(
+    count: usize,
+    min_alive: Option<usize>,
+    growth: usize,
+) -> Result<usize, Failure> {
+    // What grows need not shrink.
+    let usual = if growth > 0 {
+        count
+    } else {
+        count.saturating_sub(1)
+    };
+    let min_alive = min_alive.unwrap_or(usual);
+    let most = count.saturating_add(growth);
+    if min_alive >= most && count > 0 && min_alive > 0 {
         return Err(Failure::new(format!(
-            "--min-alive {min_alive}: with {units} units none could be replaced"
+            "--min-alive {min_alive}: of {count}, and {growth} in addition, none could be replaced"
         )));
     }
-    Ok(units.saturating_sub(min_alive).max(1))
+    Ok(most.saturating_sub(min_alive).clamp(1, count.max(1)))
 }
 
-fn renamed(local: &Unit, name: &str, old: Option<&Unit>) -> Unit {
+/// A file under a unit's name.
+pub(crate) fn renamed(local: &Unit, name: &str, old: Option<&Unit>) -> Unit {
     Unit {
         name: name.to_owned(),
         desired_state: old.map_or(Some(fleet_model::State::Inactive), |old| old.desired_state),
@@ -110,89 +133,25 @@ fn renamed(local: &Unit, name: &str, old: Option<&Unit>) -> Unit {
     }
 }
 
-async fn put(session: &Session<'_>, unit: &Unit) -> Result<(), Failure> {
+/// Sends a unit.
+pub(crate) async fn put(session: &Session<'_>, unit: &Unit) -> Result<(), Failure> {
     let done = session.client()?.put_unit(unit).await;
     done.map_err(Failure::on(format!("Error updating unit {}", unit.name)))
 }
 
-/// Waits until a unit is well; why not, if it is not.
-async fn wait_well(
+/// Gives units their old files again, unless they shall be left; the exit code.
+pub(crate) async fn revert(
     session: &Session<'_>,
-    unit: &Unit,
     update: &Update,
-) -> Result<Result<(), String>, Failure> {
-    if unit.desired_state != Some(fleet_model::State::Launched) {
-        return Ok(Ok(())); // it was not running, and is not to
-    }
-    let hash = unit.hash().unwrap_or_default();
-    let deadline = Instant::now() + update.timeout;
-    let mut well_since: Option<Instant> = None;
-    let mut failed_since: Option<Instant> = None;
-    let mut progress = Progress::new();
-    loop {
-        let states = session.client()?.states(Some(&unit.name)).await;
-        // A fleetd that is away for a moment says nothing of the unit.
-        let states = states.unwrap_or_default();
-        let health = health(&states, &hash);
-        well_since = well_since.filter(|_| health == Health::Well);
-        failed_since = failed_since.filter(|_| health == Health::Failed);
-        match health {
-            Health::Well => {
-                let since = *well_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= update.settle {
-                    return Ok(Ok(()));
-                }
-            }
-            Health::Failed => {
-                let since = *failed_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= FAILED_AFTER {
-                    return Ok(Err("it failed".to_owned()));
-                }
-            }
-            Health::Coming => {}
-        }
-        // One that is well only has to stay so.
-        if Instant::now() > deadline && health != Health::Well {
-            let seconds = update.timeout.as_secs_f64();
-            return Ok(Err(format!("it was not active within {seconds} s")));
-        }
-        progress.show(|| format!("update: waiting for {}", unit.name));
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Health {
-    Well,
-    Coming,
-    Failed,
-}
-
-/// What the machines say of a unit with a file of that hash, all together.
-fn health(states: &[UnitState], hash: &str) -> Health {
-    let is_new = |state: &UnitState| state.hash == hash;
-    let has_failed =
-        |state: &UnitState| state.systemd_active_state == "failed" || !state.problem.is_empty();
-    let failed = |state: &UnitState| is_new(state) && has_failed(state);
-    if states.iter().any(failed) {
-        return Health::Failed;
-    }
-    let is_well = |state: &UnitState| is_new(state) && state.systemd_active_state == "active";
-    if !states.is_empty() && states.iter().all(is_well) {
-        Health::Well
-    } else {
-        Health::Coming
-    }
-}
-
-async fn revert(session: &Session<'_>, update: &Update, done: &[Unit]) -> Result<u8, Failure> {
+    done: &[Unit],
+) -> Result<u8, Failure> {
     if update.no_revert {
         eprintln!("{} units are left as they are, by --no-revert", done.len());
         return Ok(1);
     }
     for old in done.iter().rev() {
         put(session, old).await?;
-        if let Err(why) = wait_well(session, old, update).await? {
+        if let Err(why) = wait_well(session, old, None, update).await? {
             eprintln!(
                 "Unit {} has its old file again, and is not well: {why}",
                 old.name
@@ -211,33 +170,16 @@ mod tests {
 
     #[test]
     fn enough_units_stay_alive() {
-        let size = |units, min_alive| batch_size(units, min_alive).ok();
-        assert_eq!(size(1, None), Some(1));
-        assert_eq!(size(5, None), Some(1));
-        assert_eq!(size(5, Some(2)), Some(3));
-        assert_eq!(size(5, Some(0)), Some(5));
-        assert_eq!(size(5, Some(5)), None);
-    }
-
-    #[test]
-    fn every_machine_must_have_the_new_file() {
-        let state = |hash: &str, active: &str| UnitState {
-            hash: hash.to_owned(),
-            systemd_active_state: active.to_owned(),
-            ..UnitState::default()
-        };
-        let new = state("new", "active");
-        assert_eq!(health(&[], "new"), Health::Coming);
-        assert_eq!(health(std::slice::from_ref(&new), "new"), Health::Well);
-        let old = state("old", "active");
-        assert_eq!(health(&[new.clone(), old], "new"), Health::Coming);
-        assert_eq!(health(&[state("old", "failed")], "new"), Health::Coming);
-        assert_eq!(
-            health(&[new, state("new", "failed")], "new"),
-            Health::Failed
-        );
-        let mut refused = state("new", "inactive");
-        refused.problem = "no".to_owned();
-        assert_eq!(health(&[refused], "new"), Health::Failed);
+        let size = |units, min_alive, growth| batch_size(units, min_alive, growth).ok();
+        assert_eq!(size(1, None, 0), Some(1));
+        assert_eq!(size(5, None, 0), Some(1));
+        assert_eq!(size(5, Some(2), 0), Some(3));
+        assert_eq!(size(5, Some(0), 0), Some(5));
+        assert_eq!(size(5, Some(5), 0), None);
+        assert_eq!(size(5, None, 2), Some(2), "all five, at any time");
+        assert_eq!(size(5, Some(5), 1), Some(1));
+        assert_eq!(size(5, Some(4), 2), Some(3));
+        assert_eq!(size(2, None, 9), Some(2));
+        assert_eq!(size(5, Some(7), 2), None);
     }
 }

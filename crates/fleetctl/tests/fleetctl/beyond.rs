@@ -283,6 +283,76 @@ fn an_update_that_fails_is_taken_back() {
     assert_eq!(units["a@2.service"]["options"], options("/bin/old"));
 }
 
+/// Methods and names of units of all that was changed.
+fn changed(fake: &Fake) -> Vec<(String, String)> {
+    let name = |path: &str| path.rsplit('/').next().expect("a name").to_owned();
+    let changes = fake.changes().into_iter();
+    changes
+        .map(|(method, path, _)| (method, name(&path)))
+        .collect()
+}
+
+#[test]
+fn an_update_may_grow_before_it_replaces() {
+    let fake = Fake::start();
+    for name in ["a@1.service", "a@2.service"] {
+        fake.unit(running(name, "/bin/old"));
+        instance_states(&fake, name, NEW_HASH, "active");
+    }
+    instance_states(&fake, "a@growth-1.service", NEW_HASH, "active");
+    fake.write("a@.service", "[Service]\nExecStart=/bin/new\n");
+    let words = ["update", "a@.service", "--settle=0.1", "--max-growth=1"];
+    assert_eq!(
+        fake.ok(&words),
+        "Unit a@growth-1.service added for the time being\n\
+         Unit a@1.service updated (1 of 1)\nUnit a@2.service updated (2 of 2)\n\
+         Destroyed a@growth-1.service\n"
+    );
+    let expected = [
+        ("PUT", "a@growth-1.service"),
+        ("PUT", "a@.service"),
+        ("PUT", "a@1.service"),
+        ("PUT", "a@2.service"),
+        ("DELETE", "a@growth-1.service"),
+    ];
+    assert_eq!(
+        changed(&fake),
+        expected.map(|(a, b)| (a.to_owned(), b.to_owned()))
+    );
+    assert_eq!(fake.changes()[0].2["desiredState"], "launched");
+}
+
+#[test]
+fn growth_that_does_not_come_up_changes_nothing() {
+    let fake = Fake::start();
+    fake.unit(running("a@1.service", "/bin/old"));
+    fake.unit(running("a@growth-1.service", "/bin/mine"));
+    instance_states(&fake, "a@growth-2.service", NEW_HASH, "failed");
+    fake.write("a@.service", "[Service]\nExecStart=/bin/new\n");
+    let words = ["update", "a@.service", "a@1.service", "--max-growth=3"];
+    let error = fake.fails(&words, 1);
+    assert!(
+        error
+            .starts_with("Unit a@growth-2.service did not come up: it failed; nothing was updated"),
+        "{error}"
+    );
+    let expected = [
+        ("PUT", "a@growth-2.service"),
+        ("DELETE", "a@growth-2.service"),
+    ];
+    assert_eq!(
+        changed(&fake),
+        expected.map(|(a, b)| (a.to_owned(), b.to_owned()))
+    );
+    fake.unit(running("b.service", "/bin/old"));
+    fake.write("b.service", "[Service]\nExecStart=/bin/new\n");
+    let error = fake.fails(&["update", "b.service", "--max-growth=1"], 1);
+    assert!(
+        error.starts_with("--max-growth is for the instances"),
+        "{error}"
+    );
+}
+
 #[test]
 fn status_comes_from_every_machine() {
     let fake = Fake::start();
