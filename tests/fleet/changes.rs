@@ -63,6 +63,44 @@ fn cases_23_and_24_a_machine_that_is_shut_down_leaves_at_once() {
     assert_eq!(cluster.wait_active(3), after);
 }
 
+/// A global unit's new file comes to one machine after another; a bad one never comes to the second.
+#[test]
+fn a_global_unit_is_updated_machine_by_machine() {
+    let global = "\n[X-Fleet]\nGlobal=true\n";
+    let (old, new) = (
+        sleeper(global),
+        sleeper(&format!("Environment=A=new\n{global}")),
+    );
+    let bad = format!("[Service]\nExecStart=/bin/false\n{global}");
+    let cluster = Cluster::start(2, &[("g.service", old.as_str())]);
+    cluster.ok("start g.service");
+    cluster.wait_active(2);
+    let put = |text: &str| {
+        let script = format!("cat >/opt/units/g.service <<'END'\n{text}END");
+        cluster.sh(0, &script);
+    };
+    let runs = || [0, 1].map(|machine| cluster.property(machine, "g.service", "InvocationID"));
+    let first = runs();
+    put(&bad);
+    let ended = cluster.fleetctl(0, "update g.service --settle 1 --timeout 20");
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("did not come up"), "{ended:?}");
+    cluster.wait_active(2);
+    assert_eq!(runs()[1], first[1], "the second machine saw nothing of it");
+    put(&new);
+    let told = cluster.ok("update g.service --settle 1");
+    let lines: Vec<&str> = told.lines().collect();
+    let expected = [0, 1].map(|n| {
+        let id = &id(n)[..8];
+        format!("Unit g.service updated on {id}.../10.98.0.{}", n + 11)
+    });
+    assert_eq!(lines, expected);
+    for machine in [0, 1] {
+        let environment = cluster.property(machine, "g.service", "Environment");
+        assert_eq!(environment, "A=new");
+    }
+}
+
 #[test]
 fn case_25_a_machine_with_the_id_of_another_is_refused_and_says_so() {
     let mut cluster = Cluster::start(1, &[]);

@@ -34,5 +34,5 @@ pub use page::{MachinePage, StatePage, UnitPage};
 pub use page_token::PageToken;
 pub use patch::{MachinePatch, PatchOperation};
 pub use status::{StatusPage, UnitStatus};
-pub use unit::{DropIn, MoveRequest, Unit, UnitOption};
+pub use unit::{DropIn, MoveRequest, Rollout, Unit, UnitOption};
 pub use unit_state::UnitState;

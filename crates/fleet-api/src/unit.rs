@@ -27,6 +27,18 @@ pub struct Unit {
     /// Its file, without comments and layout.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<UnitOption>,
+    /// Not in fleet: of a global unit of which only some machines have this file yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+}
+
+/// Which machines have the new file of a global unit; all others go on with the one before. Sent with the
+/// options; options without it are for all machines.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollout {
+    /// By id.
+    pub machines: Vec<String>,
 }
 
 /// One assignment of a unit's file.
@@ -118,6 +130,7 @@ mod tests {
                 UnitOption::new("Service", "ExecStart", ""),
             ],
             drop_ins: Vec::new(),
+            rollout: None,
         };
         let text = r#"{"currentState":"launched","desiredState":"loaded","machineID":"m1","name":"foo.service","options":[{"name":"ExecStart","section":"Service","value":"/bin/true"},{"name":"ExecStart","section":"Service"}]}"#;
         assert_eq!(serde_json::to_string(&unit).expect("JSON"), text);

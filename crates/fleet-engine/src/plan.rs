@@ -175,7 +175,7 @@ impl<'m> Planner<'m> {
         replacing.sort();
         replacing.dedup();
         let target = Target {
-            hash: record.value.hash.clone(),
+            hash: record.value.hash_on(machine).to_owned(),
             desired: record.value.desired,
             replacing,
         };

@@ -58,5 +58,6 @@ pub use store::{
 pub use transaction::{Condition, OPERATIONS_MAX, Operation, Outcome, Transaction};
 pub use value::{
     Alive, Contents, ContentsError, DropInText, Leadership, LeaseRecord, MachineAvailability,
-    MachineRecord, MachineSettings, Moving, Presence, Target, UnitRecord, UnitStatus, Value,
+    MachineRecord, MachineSettings, Moving, Presence, Rollout, Target, UnitRecord, UnitStatus,
+    Value,
 };

@@ -10,7 +10,7 @@ pub use machine::{
     Alive, Leadership, LeaseRecord, MachineAvailability, MachineRecord, MachineSettings,
 };
 pub use unit::{
-    Contents, ContentsError, DropInText, Moving, Presence, Target, UnitRecord, UnitStatus,
+    Contents, ContentsError, DropInText, Moving, Presence, Rollout, Target, UnitRecord, UnitStatus,
 };
 
 use serde::Serialize;
@@ -83,6 +83,17 @@ mod tests {
             &unit,
             r#"{"hash":"ab","desired":"launched","moving":{"from":"m1"}}"#,
         );
+        unit.moving = None;
+        unit.rollout = Some(Rollout {
+            from: "cd".to_owned(),
+            machines: vec![MachineId::new("m1")],
+        });
+        check(
+            &unit,
+            r#"{"hash":"ab","desired":"launched","rollout":{"from":"cd","machines":["m1"]}}"#,
+        );
+        let on = |id: &str| unit.hash_on(&MachineId::new(id)).to_owned();
+        assert_eq!((on("m1"), on("m2")), ("ab".to_owned(), "cd".to_owned()));
         let target = Target {
             hash: "ab".to_owned(),
             desired: State::Loaded,

@@ -421,12 +421,13 @@ pub(crate) struct Apply {
 /// What `update` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Update {
-    /// The new file. If it is a template, all of its instances are updated that the cluster has.
+    /// The new file. If it is a template, all of its instances are updated that the cluster has. A global unit is
+    /// updated machine by machine.
     pub(crate) file: PathBuf,
     /// Units to be updated, instead of those that the file's name says.
     #[arg(value_name = "UNIT")]
     pub(crate) units: Vec<String>,
-    /// So many of them run at any time, with those of --max-growth.
+    /// So many of them run at any time, with those of --max-growth. Of a global unit: on so many machines.
     #[arg(long, value_name = "N")]
     pub(crate) min_alive: Option<usize>,
     /// Start up to so many instances more before the others are updated, so that none is missed meanwhile. They

@@ -25,6 +25,7 @@ mod names;
 mod output;
 mod progress;
 mod replace;
+mod rollout;
 mod shell;
 mod ssh;
 mod status;

@@ -1,7 +1,7 @@
 //! `update`: many units get a new file, a few at a time.
 //!
-//! If a unit does not come up well, everything that was updated gets its old file again. A global unit has one
-//! file for all machines: it changes on all of them at once, and goes back so.
+//! If a unit does not come up well, everything that was updated gets its old file again. A global unit is
+//! updated on a few machines at a time.
 
 use fleet_api::Unit;
 use serde_json::json;
@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::files;
 use crate::growth::Growth;
 use crate::names::{is_template, mangle, template};
+use crate::rollout;
 use crate::well::wait_well;
 
 /// Runs it.
@@ -21,6 +22,12 @@ pub(crate) async fn run(session: &Session<'_>, update: &Update) -> Result<u8, Fa
     let local = files::read(&files::local_path(&file), &name)?;
     let local = local.ok_or_else(|| Failure::new(format!("there is no file {file}")))?;
     let units = chosen(session, update, &name).await?;
+    if let [global] = &units[..]
+        && global.is_global()
+    {
+        let new = renamed(&local, &global.name, Some(global));
+        return rollout::run(session, update, &new, global).await;
+    }
     let batch = batch_size(units.len(), update.min_alive, update.max_growth)?;
     let growth = Growth::new(session, update, &local, &units).await?;
     if let Err(why) = growth.start(session, update).await? {

@@ -70,12 +70,17 @@ impl UnitEntry {
     /// The hashes of all contents that it needs.
     pub(crate) fn hashes(&self) -> impl Iterator<Item = &str> {
         let own = self.known().map(|stored| stored.value.hash.as_str());
+        let rollout = self
+            .known()
+            .and_then(|stored| stored.value.rollout.as_ref());
+        let former = rollout.map(|rollout| rollout.from.as_str());
         let targets = self
             .targets
             .values()
             .filter_map(|stored| stored.value.as_ref());
         let present = self.present.values().map(String::as_str);
         own.into_iter()
+            .chain(former)
             .chain(targets.map(|target| target.hash.as_str()))
             .chain(present)
             .filter(|hash| !hash.is_empty())

@@ -52,7 +52,8 @@ impl Planner<'_> {
         old: &Stored<Option<Target>>,
     ) -> Option<Target> {
         let old = old.value.as_ref();
-        let has_contents = old.is_some_and(|old| old.hash == record.hash);
+        let hash = record.hash_on(machine);
+        let has_contents = old.is_some_and(|old| old.hash == hash);
         let is_wanted_so = old.is_some_and(|old| old.desired == record.desired);
         let replaced = old.map(|old| &old.replacing[..]).unwrap_or_default();
         let leaving = self.leaving.get(machine);
@@ -70,7 +71,7 @@ impl Planner<'_> {
             replacing.extend(self.excluded_and_leaving(unit, machine));
         }
         Some(Target {
-            hash: record.hash.clone(),
+            hash: hash.to_owned(),
             desired: record.desired,
             replacing: replacing.into_iter().collect(),
         })

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use fleet_model::{Availability, Fence, MachineId, State};
 use fleet_store::{
-    Condition, Keys, Layout, Leadership, MachineAvailability, Operation, Outcome, Transaction,
-    Value,
+    Condition, Keys, Layout, Leadership, MachineAvailability, Operation, Outcome, Rollout,
+    Transaction, Value,
 };
 use tokio::time::Instant;
 
@@ -87,6 +87,49 @@ async fn new_contents_reach_the_machine_and_old_ones_go() {
             world.store.look(&old).is_empty()
         })
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_global_units_new_contents_come_to_the_machines_that_are_named() {
+    let (old, new) = (
+        "Global=yes\nOnPartition=keep",
+        "Global=yes\nOnPartition=stop",
+    );
+    let mut world = world(3, 1).await;
+    world.put_unit("a.service", old, LAUNCHED);
+    let unit = name("a.service");
+    let have = |world: &World, hashes: [&str; 3]| {
+        let ground = world.ground.lock().unwrap();
+        let has = |n: usize| {
+            let running = ground.nodes[&id(&format!("m{n}"))].running.get(&unit);
+            running.is_some_and(|running| running.hash == hash(hashes[n]))
+        };
+        (0..3).all(has)
+    };
+    let all_old = |world: &World| have(world, [old; 3]);
+    world.until("all have it", all_old).await;
+    world.put_unit("a.service", new, LAUNCHED);
+    let from = hash(old);
+    let roll_out = |world: &World, machines: &[&str]| {
+        let machines = machines.iter().map(|text| id(text)).collect();
+        let from = from.clone();
+        world.change_unit(&unit, |record| {
+            record.rollout = Some(Rollout { from, machines })
+        });
+    };
+    roll_out(&world, &["m1"]);
+    let one = |world: &World| have(world, [old, new, old]);
+    world.until("one has the new contents", one).await;
+    world
+        .pass(Duration::from_mins(2), "nothing more happens")
+        .await;
+    assert!(have(&world, [old, new, old]), "the old contents are kept");
+    roll_out(&world, &["m1", "m2"]);
+    let two = |world: &World| have(world, [old, new, new]);
+    world.until("two have the new contents", two).await;
+    world.change_unit(&unit, |record| record.rollout = None);
+    let all_new = |world: &World| have(world, [new; 3]);
+    world.until("all have the new contents", all_new).await;
 }
 
 #[tokio::test(start_paused = true)]

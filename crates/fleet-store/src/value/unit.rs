@@ -52,9 +52,22 @@ pub struct UnitRecord {
     /// The machine it was asked to leave. The engine takes this out once it has left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moving: Option<Moving>,
+    /// Of a global unit: only some machines have these contents yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     /// Fields of later versions.
     #[serde(flatten)]
     pub other: Map<String, Json>,
+}
+
+/// New contents that come to one machine after another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// The contents that all other machines have.
+    pub from: String,
+    /// The machines that have the new ones.
+    #[serde(with = "words::machine_ids")]
+    pub machines: Vec<MachineId>,
 }
 
 /// A move that an operator asked for.
@@ -127,7 +140,16 @@ impl UnitRecord {
             hash: hash.into(),
             desired,
             moving: None,
+            rollout: None,
             other: Map::new(),
+        }
+    }
+
+    /// Which contents a machine shall have.
+    pub fn hash_on(&self, machine: &MachineId) -> &str {
+        match &self.rollout {
+            Some(rollout) if !rollout.machines.contains(machine) => &rollout.from,
+            _ => &self.hash,
         }
     }
 }

@@ -72,6 +72,26 @@ pub(super) mod maybe_machine_id {
     }
 }
 
+/// For lists of machines' identities.
+pub(super) mod machine_ids {
+    use fleet_model::MachineId;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        ids: &[MachineId],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(ids.iter().map(MachineId::as_str))
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<MachineId>, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        Ok(texts.into_iter().map(MachineId::new).collect())
+    }
+}
+
 /// For lists of units' names.
 pub(super) mod unit_names {
     use serde::{Deserialize, Deserializer, Serializer};

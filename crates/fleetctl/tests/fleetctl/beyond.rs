@@ -353,6 +353,70 @@ fn growth_that_does_not_come_up_changes_nothing() {
     );
 }
 
+/// A global unit that runs on both machines with a file.
+fn global(fake: &Fake, hashes: [&str; 2], active: &str) {
+    let state = |machine: &str, hash: &str| json!({"name": "g.service", "machineID": machine, "hash": hash, "systemdActiveState": active});
+    let states = json!({"states": [state(MACHINE, hashes[0]), state(OTHER, hashes[1])]});
+    fake.answer("GET /fleet/v1/state?unitName=g.service", 200, &states);
+}
+
+const GLOBAL: &str = "[Service]\nExecStart=/bin/new\n\n[X-Fleet]\nGlobal=yes\n";
+
+fn global_unit(command: &str) -> Value {
+    let mut unit = running("g.service", command);
+    unit["machineID"] = json!("");
+    let options = unit["options"].as_array_mut().expect("a list");
+    options.push(json!({"section": "X-Fleet", "name": "Global", "value": "yes"}));
+    unit
+}
+
+/// `sha1sum` of that file.
+const GLOBAL_HASH: &str = "2d65ea5a213f729913cb2eea77210fae8b42dc59";
+
+#[test]
+fn a_global_unit_is_updated_machine_by_machine() {
+    let fake = Fake::start();
+    fake.unit(global_unit("/bin/old"));
+    global(&fake, ["old", "old"], "active");
+    for _ in 0..20 {
+        global(&fake, [GLOBAL_HASH, "old"], "active");
+    }
+    global(&fake, [GLOBAL_HASH, GLOBAL_HASH], "active");
+    fake.write("g.service", GLOBAL);
+    assert_eq!(
+        fake.ok(&["update", "g.service", "--settle=0.1"]),
+        "Unit g.service updated on 113f16a7.../172.17.8.103\n\
+         Unit g.service updated on 2a8f16a7...\n"
+    );
+    let rollouts: Vec<Value> = fake
+        .changes()
+        .into_iter()
+        .map(|(_, _, body)| body["rollout"]["machines"].clone())
+        .collect();
+    assert_eq!(
+        rollouts,
+        [json!([MACHINE]), json!([MACHINE, OTHER]), Value::Null]
+    );
+}
+
+#[test]
+fn a_global_unit_that_fails_goes_back_everywhere() {
+    let fake = Fake::start();
+    fake.unit(global_unit("/bin/old"));
+    global(&fake, ["old", "old"], "active");
+    global(&fake, [GLOBAL_HASH, "old"], "failed");
+    fake.write("g.service", GLOBAL);
+    let words = ["update", "g.service", "--settle=0.1", "--timeout=0.5"];
+    let error = fake.fails(&words, 1);
+    assert!(
+        error.starts_with("Unit g.service did not come up"),
+        "{error}"
+    );
+    let last = fake.changes().pop().expect("changes").2;
+    assert_eq!(last["rollout"], Value::Null);
+    assert_eq!(last["options"], global_unit("/bin/old")["options"]);
+}
+
 #[test]
 fn status_comes_from_every_machine() {
     let fake = Fake::start();

@@ -83,6 +83,7 @@ fn schemas() -> Value {
             "currentState": states,
             "desiredState": states,
             "machineID": {"type": "string"},
+            "rollout": {"type": "object", "properties": {"machines": {"type": "array", "items": {"type": "string"}}}},
         })),
         "UnitPage": page("UnitPage", "units", "Unit"),
         "UnitState": schema("UnitState", json!({

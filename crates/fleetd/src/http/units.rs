@@ -8,7 +8,7 @@ use std::path::Path;
 use fleet_api::{MoveRequest, Unit, UnitPage};
 use fleet_model::{MachineId, State};
 use fleet_store::{
-    Condition, Contents, DropInText, KeyValue, Keys, Moving, Operation, Outcome, Store,
+    Condition, Contents, DropInText, KeyValue, Keys, Moving, Operation, Outcome, Rollout, Store,
     Transaction, UnitRecord, Value,
 };
 use hyper::StatusCode;
@@ -76,9 +76,12 @@ impl<S: Store> Api<S> {
             return Err(Refused::bad_request(text));
         }
         let new = new_contents(&name, &sent)?;
+        if sent.rollout.is_some() {
+            self.check_rollout(&name).await?;
+        }
         for _ in 0..TRIES {
             let read = self.read_unit(&name).await?;
-            let change = put_change(read.as_ref(), new.as_ref(), desired)?;
+            let change = put_change(read.as_ref(), new.as_ref(), desired, sent.rollout.as_ref())?;
             let Some((status, record)) = change else {
                 return Ok(empty(StatusCode::NO_CONTENT));
             };
@@ -100,6 +103,18 @@ impl<S: Store> Api<S> {
             }
         }
         Err(contended(&name))
+    }
+
+    /// What goes on elsewhere has to be global as well: anything else may be on one machine only.
+    async fn check_rollout(&self, name: &UnitName) -> Result<(), Refused> {
+        let copy = self.copy().await?;
+        let records = copy.records.read();
+        if records.is_global(name) {
+            return Ok(());
+        }
+        let text =
+            format!("unit {name} is not there, or not global: there is nothing to roll out over");
+        Err(Refused::conflict(text))
     }
 
     /// `DELETE /units/NAME`
@@ -216,6 +231,7 @@ fn put_change(
     read: Option<&Read>,
     new: Option<&(String, Contents)>,
     desired: Option<State>,
+    rollout: Option<&fleet_api::Rollout>,
 ) -> Result<Option<(StatusCode, UnitRecord)>, Refused> {
     let Some(read) = read else {
         let Some((hash, _)) = new else {
@@ -226,6 +242,7 @@ fn put_change(
             hash: hash.clone(),
             desired: desired.unwrap_or(State::Inactive),
             moving: None,
+            rollout: None,
             other: serde_json::Map::new(),
         };
         return Ok(Some((StatusCode::CREATED, record)));
@@ -237,6 +254,7 @@ fn put_change(
     let mut record = read.record.clone();
     let is_replaced = new.is_some_and(|(hash, _)| *hash != record.hash);
     if let Some((hash, _)) = new {
+        record.rollout = rollout_of(&read.record, hash, rollout);
         record.hash.clone_from(hash);
     }
     record.desired = desired;
@@ -251,6 +269,22 @@ fn put_change(
     Ok(Some((status, record)))
 }
 
+/// What is rolled out once a unit gets contents; nothing if all machines get them.
+fn rollout_of(
+    before: &UnitRecord,
+    hash: &str,
+    asked: Option<&fleet_api::Rollout>,
+) -> Option<Rollout> {
+    let asked = asked?;
+    // One that is under way has brought what it brings to some machines only.
+    let from = match &before.rollout {
+        Some(rollout) => rollout.from.clone(),
+        None => before.hash.clone(),
+    };
+    let machines = asked.machines.iter().map(MachineId::new).collect();
+    (from != hash).then_some(Rollout { from, machines })
+}
+
 /// Judges options that were sent; nothing if there are none.
 fn new_contents(name: &UnitName, sent: &Unit) -> Result<Option<(String, Contents)>, Refused> {
     let bad = |error: &dyn std::fmt::Display| Refused::bad_request(format!("{name}: {error}"));
@@ -258,9 +292,15 @@ fn new_contents(name: &UnitName, sent: &Unit) -> Result<Option<(String, Contents
         if !sent.drop_ins.is_empty() {
             return Err(bad(&"drop-ins are sent together with all options"));
         }
+        if sent.rollout.is_some() {
+            return Err(bad(&"a rollout is sent together with all options"));
+        }
         return Ok(None);
     }
-    sent.fleet_options(name).map_err(|error| bad(&error))?;
+    let options = sent.fleet_options(name).map_err(|error| bad(&error))?;
+    if sent.rollout.is_some() && !options.is_global() {
+        return Err(bad(&"only a global unit is rolled out by machines"));
+    }
     let file = sent.to_file().map_err(|error| bad(&error))?;
     let mut contents = Contents {
         file: file.text().to_owned(),

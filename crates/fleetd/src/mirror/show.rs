@@ -2,7 +2,7 @@
 //!
 //! fleet's rules for what a unit's current state is stand here.
 
-use fleet_api::{Availability, Machine, Unit, UnitState};
+use fleet_api::{Availability, Machine, Rollout, Unit, UnitState};
 use fleet_model::{MachineId, State};
 use fleet_store::{MachineAvailability, UnitStatus};
 use systemd_unit::UnitName;
@@ -37,6 +37,9 @@ impl Records {
             desired_state: Some(record.desired),
             current_state: Some(current),
             machine_id: machine.map(ToString::to_string).unwrap_or_default(),
+            rollout: record.rollout.as_ref().map(|rollout| Rollout {
+                machines: rollout.machines.iter().map(ToString::to_string).collect(),
+            }),
             ..Unit::default()
         })
     }

@@ -225,6 +225,73 @@ async fn a_global_unit_has_no_state_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_global_unit_is_rolled_out_over_machines() {
+    let fixture = Fixture::new();
+    let put = async |command: &str, more: Json| {
+        let mut unit = json!({"desiredState": "launched", "options": [
+            {"section": "Service", "name": "ExecStart", "value": command},
+            {"section": "X-Fleet", "name": "Global", "value": "true"}]});
+        for (key, value) in more.as_object().expect("an object") {
+            unit[key] = value.clone();
+        }
+        fixture.put_unit("a.service", &unit).await
+    };
+    let on = |machines: Json| json!({"rollout": {"machines": machines}});
+    let record = || -> Json {
+        let record = fixture.store.look(&fixture.layout.units());
+        serde_json::from_slice(&record[0].value).expect("JSON")
+    };
+    assert_eq!(
+        put("/bin/a", on(json!([HERE]))).await,
+        409,
+        "there is nothing yet"
+    );
+    assert_eq!(put("/bin/a", json!({})).await, 201);
+    let first = record()["hash"].clone();
+    assert_eq!(put("/bin/b", on(json!([HERE]))).await, 201);
+    let second = record()["hash"].clone();
+    let rollout = json!({"from": first, "machines": [HERE]});
+    assert_eq!(record()["rollout"], rollout);
+    let (_, unit) = fixture.get("/fleet/v1/units/a.service").await;
+    assert_eq!(unit["rollout"], json!({"machines": [HERE]}));
+    let start = json!({"desiredState": "loaded"});
+    assert_eq!(fixture.put_unit("a.service", &start).await, 204);
+    assert_eq!(
+        record()["rollout"],
+        rollout,
+        "of what is wanted it says nothing"
+    );
+    assert_eq!(put("/bin/b", on(json!([HERE, THERE]))).await, 204);
+    assert_eq!(record()["rollout"]["machines"], json!([HERE, THERE]));
+    assert_eq!(put("/bin/a", on(json!([HERE]))).await, 201);
+    assert_eq!(record()["rollout"], Json::Null, "everywhere it was before");
+    assert_eq!(put("/bin/b", json!({})).await, 201);
+    assert_eq!(
+        (&record()["hash"], &record()["rollout"]),
+        (&second, &Json::Null)
+    );
+}
+
+#[tokio::test]
+async fn only_a_global_unit_is_rolled_out() {
+    let fixture = Fixture::new();
+    let unit = json!({"options": hello(), "desiredState": "launched"});
+    assert_eq!(fixture.put_unit("a.service", &unit).await, 201);
+    let mut rolled = unit.clone();
+    rolled["rollout"] = json!({"machines": [HERE]});
+    assert_eq!(fixture.put_unit("a.service", &rolled).await, 400);
+    let without = json!({"desiredState": "launched", "rollout": {"machines": []}});
+    assert_eq!(fixture.put_unit("a.service", &without).await, 400);
+    let options = json!([{"section": "X-Fleet", "name": "Global", "value": "true"}]);
+    rolled["options"] = options;
+    assert_eq!(
+        fixture.put_unit("a.service", &rolled).await,
+        409,
+        "it was not global"
+    );
+}
+
+#[tokio::test]
 async fn lists_have_pages() {
     let fixture = Fixture::new();
     for number in 0..205 {
