@@ -19,6 +19,7 @@ mod prepare;
 pub mod result_file;
 mod root;
 mod run;
+pub mod source;
 mod units;
 mod work;
 
