@@ -21,6 +21,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Apply a configuration: Ignition, cloud-config or Keelson's TOML
     Apply(ApplyArguments),
+    /// Look for this machine's configuration and apply it, unless that was done before; for /init
+    FirstBoot(FirstBootArguments),
     /// Say what became of the configuration
     Status(StatusArguments),
 }
@@ -43,6 +45,20 @@ pub(crate) struct ApplyArguments {
     /// Print what became of it as JSON on standard output
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Of `provision first-boot`.
+#[derive(Debug, Args)]
+pub(crate) struct FirstBootArguments {
+    /// Folder that is the machine's root
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(crate) root: PathBuf,
+    /// Where the kernel shows firmware and devices
+    #[arg(long, value_name = "DIR", default_value = "/sys")]
+    pub(crate) sys: PathBuf,
+    /// Device node of the EFI system partition, which is looked at unless mounted
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) esp: Option<PathBuf>,
 }
 
 /// Of `provision status`.

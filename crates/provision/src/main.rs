@@ -3,7 +3,9 @@
 //! Parsing, printing and exit codes; the work stands in the library.
 
 mod apply;
+mod attached;
 mod cli;
+mod first_boot;
 mod status;
 
 use std::process::ExitCode;
@@ -16,6 +18,7 @@ use cli::{Cli, Command};
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Apply(arguments) => apply::run(&arguments),
+        Command::FirstBoot(arguments) => first_boot::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
     };
     match result {
