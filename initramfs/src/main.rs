@@ -2,8 +2,8 @@
 //!
 //! It reads the kernel command line and the boot loader's variables, loads drivers, finds the
 //! disk, opens the root through dm-verity, prepares the state partition, assembles `/etc` and
-//! `/var`, and becomes systemd. It starts no service, asks nobody anything, and on any failure
-//! says why and reboots.
+//! `/var`, has the first-boot configuration applied, and becomes systemd. It starts no service,
+//! asks nobody anything, and on any failure says why and reboots.
 use std::convert::Infallible;
 use std::path::Path;
 use std::process::ExitCode;
@@ -21,6 +21,7 @@ mod boot_options;
 mod disk;
 mod failure;
 mod kernel;
+mod provision;
 mod report;
 mod root;
 mod state;
@@ -75,6 +76,9 @@ fn boot() -> Result<Infallible, StepFailed> {
     })?;
     progress.step("mount the folders of state", folders::mount_all)?;
     progress.step("assemble /etc", || etc_layers::assemble(&options.root_hash))?;
+    progress.step("apply the first-boot configuration", || {
+        provision::apply(disk.esp.map(|esp| disk.path(esp)).as_deref())
+    })?;
     let steps = progress.finished();
     let facts = BootFacts {
         options: &options,

@@ -7,6 +7,7 @@ mod bad_releases;
 mod broken_line;
 mod corruption;
 mod damaged_disks;
+mod first_boot;
 mod installed;
 mod interfaces;
 mod life_of_a_machine;

@@ -60,6 +60,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("fleetctl", Layer::Programs),
     ("fleetd", Layer::Programs),
     ("osctl", Layer::Programs),
+    ("provision", Layer::Programs),
     ("updaterd", Layer::Programs),
     ("keelson-tests", Layer::Tests),
 ];

@@ -185,6 +185,9 @@ pub(crate) struct RunArguments {
     /// Let SSH in with this public key too
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
+    /// Configure the machine at its first boot: Ignition, cloud-config or Keelson's TOML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Pass a systemd credential
     #[arg(long = "credential", value_name = "NAME=VALUE")]
     pub(crate) credentials: Vec<String>,

@@ -200,6 +200,8 @@ JSON (a part that cannot be found out is null, and stands in errors):
   health          state (not_checked, checking, soaking, healthy, unhealthy), reasons, notes,
                   healthy_after_seconds (since the kernel's start), healthy_for_seconds
   reset           state (none, ordered, remains), erases, keeps_identity, keeps (paths)
+  provision       state (not_looked_for, nothing, applied, deferred, refused, failed) of the first-boot
+                  configuration, reasons, source, digest
   update          state (idle, checking, preflight, fetching, writing, staged, rebooting,
                   awaiting-health, good, bad, failed), version, held_back (halted,
                   store-unreachable), failing_attempts, why, channel, pinned

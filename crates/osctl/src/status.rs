@@ -19,6 +19,7 @@ use machine_facts::boot_entries::{self, BootEntries};
 use machine_facts::boot_facts::{self, BootFacts, BootPath};
 use machine_facts::error::{Fact, FactError};
 use machine_facts::health_report::HealthReport;
+use machine_facts::provision_record;
 use machine_facts::release::Release;
 use machine_facts::system_root::SystemRoot;
 
@@ -64,6 +65,8 @@ pub(crate) struct Status {
     pub(crate) state: Fact<StateSpace>,
     /// What the health check said last; `None` if it has not run in this boot.
     pub(crate) health: Fact<Option<HealthReport>>,
+    /// What became of the first-boot configuration; `None` if none was ever looked for.
+    pub(crate) provision: Fact<Option<provision_record::Record>>,
     /// Where updates are.
     pub(crate) update: Fact<UpdateView>,
 }
@@ -85,6 +88,7 @@ impl Status {
             reset: known(&boot).and_then(|boot| ResetState::read(root, boot)),
             state: MountTable::read(root).and_then(|mounts| StateSpace::read(root, &mounts)),
             health: HealthReport::read(root),
+            provision: provision_record::Record::read(root),
             update: UpdateView::read(root),
             release,
             boot,

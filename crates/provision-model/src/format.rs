@@ -51,8 +51,31 @@ impl Format {
     }
 }
 
+/// A configuration that could be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configuration {
+    /// What it is written in.
+    pub format: Format,
+    /// What it wants.
+    pub plan: Plan,
+    /// Where that stands, for what is found wrong later.
+    pub positions: Positions,
+}
+
 /// The plan of a configuration, or all that is wrong with it, in the order of the text.
 pub fn parse(bytes: &[u8]) -> Result<(Format, Plan), Vec<Problem>> {
+    let configuration = Configuration::parse(bytes)?;
+    Ok((configuration.format, configuration.plan))
+}
+
+impl Configuration {
+    /// As [`parse`], with where everything stands.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Vec<Problem>> {
+        parse_text(bytes)
+    }
+}
+
+fn parse_text(bytes: &[u8]) -> Result<Configuration, Vec<Problem>> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let text = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
         let position = Position::of(&text, text.len());
@@ -68,7 +91,11 @@ pub fn parse(bytes: &[u8]) -> Result<(Format, Plan), Vec<Problem>> {
     let mut problems = rules::check(&plan);
     positions.locate(&mut problems);
     if problems.is_empty() {
-        return Ok((format, plan));
+        return Ok(Configuration {
+            format,
+            plan,
+            positions,
+        });
     }
     Err(sorted(problems))
 }

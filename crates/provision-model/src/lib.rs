@@ -12,13 +12,14 @@ pub mod document;
 pub mod format;
 pub mod ignition;
 pub mod key_path;
+mod merge;
 pub mod outline;
 pub mod plan;
 pub mod problem;
 pub mod rules;
 pub mod settings;
 
-pub use format::{Format, parse};
+pub use format::{Configuration, Format, parse};
 pub use key_path::KeyPath;
 pub use plan::Plan;
 pub use problem::{Position, Problem};

@@ -8,6 +8,8 @@ mod names;
 mod paths;
 mod units;
 
+pub use paths::why_not_at;
+
 use crate::key_path::KeyPath;
 use crate::plan::{Command, Contents, Plan, Source};
 use crate::problem::Problem;

@@ -10,7 +10,7 @@ use crate::report::error::{ActionFailed, Context};
 use crate::root::verity_root::ROOT;
 use crate::system_calls;
 
-/// What the programs need to see of the running kernel.
+/// What most programs need to see of the running kernel.
 const BOUND: [&str; 2] = ["/dev", "/proc"];
 
 /// What a program did.
@@ -26,12 +26,21 @@ pub(crate) struct Finished {
 
 /// Runs a program of the root with the root as `/`, and waits for it.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<Finished, ActionFailed> {
-    for path in BOUND {
+    run_with(&BOUND, program, arguments)
+}
+
+/// As [`run`], for a program that needs to see these paths of the initramfs.
+pub(crate) fn run_with(
+    bound: &[&str],
+    program: &str,
+    arguments: &[&str],
+) -> Result<Finished, ActionFailed> {
+    for &path in bound {
         mount_bind(path, format!("{ROOT}{path}"))
             .context(|| format!("mount {path} on {ROOT}{path}"))?;
     }
     let finished = run_bound(program, arguments);
-    for path in BOUND {
+    for &path in bound {
         let target = format!("{ROOT}{path}");
         unmount(&target, UnmountFlags::empty()).context(|| format!("unmount {target}"))?;
     }

@@ -56,6 +56,16 @@ pub(crate) fn run(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
+/// Prints all that is wrong with a configuration; whether that is nothing.
+pub(crate) fn is_valid(file: &Path) -> anyhow::Result<bool> {
+    let bytes = read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let problems = parse(&bytes).err();
+    if let Some(problems) = &problems {
+        print_problems(file, problems);
+    }
+    Ok(problems.is_none())
+}
+
 fn read(file: &Path) -> std::io::Result<Vec<u8>> {
     if file == Path::new("-") {
         let mut bytes = Vec::new();

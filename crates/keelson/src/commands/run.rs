@@ -4,6 +4,7 @@
 //! `--disk` stays.
 
 use anyhow::Context as _;
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,6 +19,7 @@ use keelson_qemu::{
 
 use crate::cli::{Interface, RunArguments};
 use crate::commands::build::build_image;
+use crate::commands::config;
 use crate::commands::{cache_directory, default_build};
 
 /// How long a guest in software emulation may take until SSH answers.
@@ -25,6 +27,8 @@ const SSH_TIMEOUT: Duration = Duration::from_mins(3);
 /// How long a guest may take to shut down before it is cut off.
 const POWER_OFF_TIMEOUT: Duration = Duration::from_mins(1);
 const GIB: u64 = 1 << 30;
+/// Where a machine looks first.
+const CONFIGURATION_ITEM: &str = "opt/org.keelson/config";
 const FOLDER_PREFIX: &str = "run-";
 
 /// Runs the command.
@@ -39,6 +43,11 @@ pub(crate) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn boot(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+    if let Some(file) = &arguments.config
+        && !config::is_valid(file)?
+    {
+        return Ok(ExitCode::FAILURE);
+    }
     let image = match &arguments.image {
         Some(path) => BuiltImage::load(path)?,
         None => build_image(&default_build(&arguments.places, arguments.renew_vanished))?,
@@ -164,6 +173,9 @@ fn machine(
         .kernel_command_line_extra
         .clone_from(&arguments.append);
     machine.credentials = credentials(arguments, key)?;
+    if let Some(file) = &arguments.config {
+        machine.extra_arguments.extend(configuration(file)?);
+    }
     machine.disks = vec![Disk {
         interface: match arguments.interface {
             Interface::Virtio => DiskInterface::VirtioBlock,
@@ -190,6 +202,16 @@ fn firmware(manifest: &Manifest) -> Boot {
     }
 }
 
+/// The first-boot configuration as a file of QEMU's fw_cfg device.
+fn configuration(file: &Path) -> anyhow::Result<[OsString; 2]> {
+    let path = std::path::absolute(file)?;
+    let path = path.to_str().context("the path of --config is no UTF-8")?;
+    // A single comma would end it.
+    let path = path.replace(',', ",,");
+    let item = format!("name={CONFIGURATION_ITEM},file={path}");
+    Ok(["-fw_cfg".into(), item.into()])
+}
+
 /// A root shell on the console without a password is for this machine only: the image has none.
 fn credentials(arguments: &RunArguments, key: &SshKey) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut keys = key.public_line().to_owned();
@@ -214,6 +236,13 @@ fn credentials(arguments: &RunArguments, key: &SshKey) -> anyhow::Result<Vec<(St
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_configurations_path_may_have_commas() {
+        let [option, item] = configuration(Path::new("/a,b.ign")).expect("a path");
+        assert_eq!(option, "-fw_cfg");
+        assert_eq!(item, "name=opt/org.keelson/config,file=/a,,b.ign");
+    }
 
     #[test]
     fn a_run_removes_what_dead_runs_left_and_nothing_else() {

@@ -17,6 +17,7 @@ use crate::verification::Verification;
 use machine_facts::boot_facts::{BootFacts, BootPath};
 use machine_facts::error::Fact;
 use machine_facts::health_report::{HealthReport, seconds};
+use machine_facts::provision_record::{Outcome, Record};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -29,6 +30,7 @@ struct Document<'a> {
     state: Option<State<'a>>,
     reset: Option<Reset<'a>>,
     health: Option<Health<'a>>,
+    provision: Option<Provision<'a>>,
     update: Option<&'a UpdateView>,
     errors: Vec<PartError>,
 }
@@ -98,6 +100,14 @@ struct Health<'a> {
 }
 
 #[derive(Serialize)]
+struct Provision<'a> {
+    state: &'static str,
+    reasons: Vec<&'a str>,
+    source: Option<&'a str>,
+    digest: Option<&'a str>,
+}
+
+#[derive(Serialize)]
 struct PartError {
     part: &'static str,
     reason: String,
@@ -128,6 +138,9 @@ fn document(status: &Status, now: Duration) -> Document<'_> {
         health: errors
             .keep("health", &status.health)
             .map(|report| health(report.as_ref(), now)),
+        provision: errors
+            .keep("provision", &status.provision)
+            .map(|record| provision(record.as_ref())),
         update: errors.keep("update", &status.update),
         errors: errors.0,
     }
@@ -273,4 +286,25 @@ fn health(report: Option<&HealthReport>, now: Duration) -> Health<'_> {
             notes,
         }) => healthy("healthy", *healthy_after_seconds, notes),
     }
+}
+
+fn provision(record: Option<&Record>) -> Provision<'_> {
+    let (state, reasons) = match record.map(|record| &record.outcome) {
+        None => ("not_looked_for", Vec::new()),
+        Some(Outcome::Nothing) => ("nothing", Vec::new()),
+        Some(Outcome::Applied) => ("applied", Vec::new()),
+        Some(Outcome::Deferred { addresses }) => ("deferred", texts(addresses)),
+        Some(Outcome::Refused { problems }) => ("refused", texts(problems)),
+        Some(Outcome::Failed { reason }) => ("failed", vec![reason.as_str()]),
+    };
+    Provision {
+        state,
+        reasons,
+        source: record.and_then(|record| record.source.as_deref()),
+        digest: record.and_then(|record| record.digest.as_deref()),
+    }
+}
+
+fn texts(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
 }

@@ -144,6 +144,7 @@ fn the_json_of_a_healthy_machine() {
             "state": "healthy", "reasons": [], "notes": [],
             "healthy_after_seconds": 12.5, "healthy_for_seconds": 188.0
         },
+        "provision": {"state": "not_looked_for", "reasons": [], "source": null, "digest": null},
         "update": {
             "state": "idle", "version": null, "channel": "stable", "pinned": null,
             "held_back": null, "failing_attempts": 0,
@@ -304,6 +305,21 @@ fn an_ordered_reset_is_shown() {
         "{line}"
     );
     assert_eq!(json["erases"], true);
+}
+
+#[test]
+fn what_became_of_the_first_boot_is_shown() {
+    let machine = Machine::new();
+    let text = r#"{"outcome":{"state":"refused","problems":["a:1:1: b"]},"source":"the ESP",
+        "format":null,"digest":null,"steps":[]}"#;
+    machine.put("var/lib/keelson/provision/result.json", text);
+    assert_eq!(machine.line("First boot"), "REFUSED the ESP: a:1:1: b");
+    let text = json::render(&machine.status(), NOW).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let expected = serde_json::json!({
+        "state": "refused", "reasons": ["a:1:1: b"], "source": "the ESP", "digest": null
+    });
+    assert_eq!(value["provision"], expected);
 }
 
 #[test]

@@ -44,6 +44,12 @@ pub(crate) fn render(status: &Status, now: Duration) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{label:<14}{text}");
     }
+    let configuration = or_unknown(&status.provision, |record| {
+        record.as_ref().map(ToString::to_string).unwrap_or_default()
+    });
+    if !configuration.is_empty() {
+        let _ = writeln!(out, "{:<14}{configuration}", "First boot");
+    }
     if let Some(text) = status.reset.as_ref().ok().and_then(reset) {
         let _ = writeln!(out, "{:<14}{text}", "Reset");
     }

@@ -94,8 +94,15 @@ fn is_below(path: &str, folder: &str) -> bool {
 }
 
 fn check_place(path: &str, key: &KeyPath, problems: &mut Problems) {
+    if let Some(text) = why_not_at(path) {
+        problems.add(key, text);
+    }
+}
+
+/// Why nothing can be put at a path for good; `None` if it can. The path has no dots and no links in it.
+pub fn why_not_at(path: &str) -> Option<String> {
     if WRITABLE.iter().any(|folder| is_below(path, folder)) {
-        return;
+        return None;
     }
     let is_lost = ["/run", "/tmp", "/dev", "/proc", "/sys"];
     let why = if is_lost.iter().any(|folder| is_below(path, folder)) {
@@ -103,8 +110,8 @@ fn check_place(path: &str, key: &KeyPath, problems: &mut Problems) {
     } else {
         "is part of the read-only image"
     };
-    let text = format!("{path} {why}: what stays is below {}", WRITABLE.join(", "));
-    problems.add(key, text);
+    let places = WRITABLE.join(", ");
+    Some(format!("{path} {why}: what stays is below {places}"))
 }
 
 fn not_a_directory_above<'a>(

@@ -1,0 +1,73 @@
+//! The command line of `provision`, as clap derives it. No behaviour.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Applies this machine's first-boot configuration.
+///
+/// Exit codes: 0 it is applied, or there was none; 1 a step failed; 2 wrong usage; 3 the configuration is wrong or
+/// does not suit the machine, and nothing was done; 4 it needs the network, and nothing was done.
+#[derive(Debug, Parser)]
+#[command(name = "provision", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Apply a configuration: Ignition, cloud-config or Keelson's TOML
+    Apply(ApplyArguments),
+    /// Look for this machine's configuration and apply it, unless that was done before; for /init
+    FirstBoot(FirstBootArguments),
+    /// Say what became of the configuration
+    Status(StatusArguments),
+}
+
+/// Of `provision apply`.
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArguments {
+    /// The configuration; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Folder that is the machine's root; a system that runs from it is not told of what changes
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(crate) root: PathBuf,
+    /// Check everything and say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Fetch nothing: a configuration that needs the network is put off
+    #[arg(long)]
+    pub(crate) no_network: bool,
+    /// Print what became of it as JSON on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Of `provision first-boot`.
+#[derive(Debug, Args)]
+pub(crate) struct FirstBootArguments {
+    /// Folder that is the machine's root
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(crate) root: PathBuf,
+    /// Where the kernel shows firmware and devices
+    #[arg(long, value_name = "DIR", default_value = "/sys")]
+    pub(crate) sys: PathBuf,
+    /// Device node of the EFI system partition, which is looked at unless mounted
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) esp: Option<PathBuf>,
+}
+
+/// Of `provision status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArguments {
+    /// Folder that is the machine's root
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(crate) root: PathBuf,
+    /// Print it as JSON on standard output: null if no configuration was ever looked for
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,31 @@
+//! Applies a first-boot configuration to a root: the folder that is, or will be, a system's `/`.
+//!
+//! [`provision_model`] reads a configuration into a plan. [`prepare()`] brings all bytes that the plan needs and
+//! holds it against the root: either all that is to be done, or all that is wrong. Only then
+//! something is written, by [`Work::perform`], each thing durably, in one step, never through a link, and not
+//! at all if it is so already: what was cut off is finished by applying it again.
+//!
+//! It tells no running system of what it changed, makes no file systems, and reads no random numbers.
+
+mod accounts;
+mod commands;
+mod contents;
+pub mod fetch;
+mod findings;
+pub mod http;
+mod includes;
+mod operation;
+mod prepare;
+pub mod result_file;
+mod root;
+mod run;
+pub mod source;
+mod units;
+mod work;
+
+pub use accounts::AccountsError;
+pub use operation::{Manner, OperationFailed};
+pub use prepare::{NotPrepared, prepare};
+pub use root::{Kind, Owner, PathProblem, Root, Seen};
+pub use run::{Found, Network, Place, run};
+pub use work::Work;

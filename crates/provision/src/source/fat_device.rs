@@ -1,0 +1,91 @@
+//! A file `keelson/config.*` in a FAT file system that nobody has mounted: the EFI system partition before
+//! there are drivers for it.
+//!
+//! The file system is read here, and not written.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use disk_format::esp::{Esp, EspError};
+
+use super::{Source, SourceError};
+use crate::run::Found;
+
+/// In the file system.
+const FOLDER: &str = "keelson";
+/// Before the ending, which says nothing: the text tells its format.
+const STEM: &str = "config.";
+
+/// A partition that may have one.
+#[derive(Debug)]
+pub struct FatDevice {
+    /// In words.
+    pub what: &'static str,
+    /// Its device node, or an image of it.
+    pub device: PathBuf,
+}
+
+/// FAT keeps names in whatever case they were written.
+fn is_configuration(name: &str) -> bool {
+    name.to_ascii_lowercase().starts_with(STEM)
+}
+
+impl FatDevice {
+    fn open(&self) -> Result<Esp<File>, SourceError> {
+        let file = File::open(&self.device).map_err(|source| SourceError::Read {
+            path: self.device.clone(),
+            source,
+        })?;
+        // The time is for what is written.
+        Esp::open(file, 0).map_err(|error| self.malformed(&error))
+    }
+
+    fn malformed(&self, error: &EspError) -> SourceError {
+        SourceError::Malformed {
+            place: format!("{} ({})", self.what, self.device.display()),
+            problem: format!("cannot be read: {}", machine_facts::error::chain(error)),
+        }
+    }
+
+    fn names(&self, esp: &Esp<File>) -> Result<Vec<String>, SourceError> {
+        let failed = |error| self.malformed(&error);
+        let folders = esp.list("").map_err(failed)?;
+        let folder = folders
+            .iter()
+            .find(|name| name.eq_ignore_ascii_case(FOLDER));
+        let Some(folder) = folder else {
+            return Ok(Vec::new());
+        };
+        let mut names = esp.list(folder).map_err(failed)?;
+        names.retain(|name| is_configuration(name));
+        names.sort();
+        Ok(names
+            .iter()
+            .map(|name| format!("{folder}/{name}"))
+            .collect())
+    }
+}
+
+impl Source for FatDevice {
+    fn name(&self) -> String {
+        format!("{FOLDER}/{STEM}* on {}", self.what)
+    }
+
+    fn look(&self) -> Result<Option<Found>, SourceError> {
+        let esp = self.open()?;
+        let names = self.names(&esp)?;
+        let name = match &names[..] {
+            [] => return Ok(None),
+            [name] => name,
+            _ => return Err(SourceError::Several(names)),
+        };
+        let bytes = esp
+            .read_file(name)
+            .map_err(|error| self.malformed(&error))?;
+        Ok(Some(Found {
+            bytes,
+            source: format!("{name} on {}", self.what),
+            name: name.clone(),
+        }))
+    }
+}
