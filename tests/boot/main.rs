@@ -5,8 +5,12 @@
 
 mod bad_releases;
 mod broken_line;
+#[path = "../fleet/certificates.rs"]
+mod certificates;
+mod cluster;
 mod corruption;
 mod damaged_disks;
+mod fleet;
 mod installed;
 mod interfaces;
 mod life_of_a_machine;
@@ -17,5 +21,6 @@ mod replay;
 mod reset;
 mod soak;
 mod support;
+mod tunnel;
 mod updates;
 mod variants;
