@@ -35,7 +35,7 @@ impl Segment {
     }
 
     /// QEMU's options of the device's other end.
-    pub(crate) fn options(&self) -> String {
+    pub(crate) fn options(self) -> String {
         let Self { group, port } = self;
         format!("socket,id=segment,mcast={group}:{port},localaddr=127.0.0.1")
     }
@@ -54,8 +54,8 @@ impl HardwareAddress {
 
 impl fmt::Display for HardwareAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, f] = self.0;
-        write!(formatter, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+        let pairs = self.0.map(|byte| format!("{byte:02x}"));
+        formatter.write_str(&pairs.join(":"))
     }
 }
 
