@@ -4,7 +4,7 @@
 
 use crate::{
     Boot, Disk, DiskFormat, DiskInterface, DiskMode, Machine, Network, PanicDevice, RebootPolicy,
-    Watchdog,
+    Watchdog, segment::HardwareAddress,
 };
 use std::ffi::{OsStr, OsString};
 use std::os::fd::RawFd;
@@ -23,6 +23,8 @@ pub(crate) struct Resources {
     /// Files with one SMBIOS string each. Files, because arguments are limited to 128 KiB and
     /// everybody on the host can read them.
     pub(crate) strings: Vec<PathBuf>,
+    /// The address of the device on the segment, where there is a segment.
+    pub(crate) segment_address: HardwareAddress,
 }
 
 /// The arguments for `machine`.
@@ -35,6 +37,12 @@ pub(crate) fn build(machine: &Machine, resources: &Resources) -> Vec<OsString> {
         add_disk(&mut list, index, disk);
     }
     add_network(&mut list, &machine.network);
+    if let Some(segment) = &machine.segment {
+        list.option("-netdev", &segment.options());
+        let address = resources.segment_address;
+        let device = format!("virtio-net-pci,netdev=segment,mac={address},romfile=");
+        list.option("-device", &device);
+    }
     add_devices(&mut list, machine);
     for path in &resources.strings {
         list.option_with_path("-smbios", "type=11,path=", path);

@@ -43,6 +43,7 @@ mod pattern;
 pub mod qmp;
 mod run_directory;
 mod running;
+mod segment;
 mod smbios;
 pub mod ssh;
 mod strip;
@@ -62,4 +63,5 @@ pub use namespace::{Bind, Bridge, GuestFile, NamespaceMachine, RootTree, Running
 pub use network::{Forward, Network};
 pub use pattern::Pattern;
 pub use running::Running;
+pub use segment::Segment;
 pub use terminal::TerminalEnd;

@@ -3,7 +3,9 @@
 //! A [`Machine`] is a plain value: it can be cloned, changed and started as often as one likes.
 //! It runs nothing by itself; [`Machine::start`] returns the [`crate::Running`] that does.
 
-use crate::{Acceleration, DEFAULT_BINARY, Disk, DiskFormat, DiskMode, Network, QemuError, smbios};
+use crate::{
+    Acceleration, DEFAULT_BINARY, Disk, DiskFormat, DiskMode, Network, QemuError, Segment, smbios,
+};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -26,6 +28,8 @@ pub struct Machine {
     pub disks: Vec<Disk>,
     /// The network; none at first.
     pub network: Network,
+    /// The segment that a second network device is on, with other machines; none at first.
+    pub segment: Option<Segment>,
     /// Credentials for systemd in the guest, names and values, passed by SMBIOS.
     pub credentials: Vec<(String, Vec<u8>)>,
     /// More kernel command line: appended for [`Boot::DirectKernel`], else passed by SMBIOS to
@@ -129,6 +133,7 @@ impl Machine {
             boot,
             disks: Vec::new(),
             network: Network::None,
+            segment: None,
             credentials: Vec::new(),
             kernel_command_line_extra: String::new(),
             watchdog: Watchdog::Absent,

@@ -10,6 +10,7 @@ use crate::child::ChildProcess;
 use crate::console::{ConsoleFiles, read_messages};
 use crate::qmp::Qmp;
 use crate::run_directory::RunDirectory;
+use crate::segment::HardwareAddress;
 use crate::ssh::{Ssh, SshKey};
 use crate::{
     Boot, Console, Disk, DiskMode, FirmwareVariables, Forward, LogPolicy, Machine, QemuError,
@@ -59,6 +60,7 @@ impl Machine {
             console: console_theirs.as_raw_fd(),
             variables: variables(&self.boot, &directory)?,
             strings: write_strings(self, &directory)?,
+            segment_address: HardwareAddress::random(),
         };
         let files = ConsoleFiles {
             machine: self.name.clone(),

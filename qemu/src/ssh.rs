@@ -53,6 +53,11 @@ impl SshKey {
     pub fn public_line(&self) -> &str {
         &self.public
     }
+
+    /// The file with the private key, for programs that call `ssh` by themselves.
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join(KEY_NAME)
+    }
 }
 
 /// What a command printed and how it ended.

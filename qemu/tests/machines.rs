@@ -7,7 +7,7 @@ use keelson_qemu::boot_sector::BootSector;
 use keelson_qemu::write_log::{Request, WriteLog};
 use keelson_qemu::{
     Boot, Disk, DiskInterface, DiskMode, LogPolicy, Machine, Network, PanicDevice, QemuError,
-    RebootPolicy, Running, SectorSize, TerminalEnd, WaitCause, Watchdog, interrupt,
+    RebootPolicy, Running, SectorSize, Segment, TerminalEnd, WaitCause, Watchdog, interrupt,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -210,6 +210,7 @@ fn every_device_is_accepted() {
         });
     }
     machine.network = Network::forwarding([22]);
+    machine.segment = Some(Segment::named("every-device"));
     machine.credentials = vec![("big".to_owned(), vec![7; 40_000])];
     machine.kernel_command_line_extra = "debug".to_owned();
     machine.watchdog = Watchdog::Reset;

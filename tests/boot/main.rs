@@ -5,9 +5,13 @@
 
 mod bad_releases;
 mod broken_line;
+#[path = "../fleet/certificates.rs"]
+mod certificates;
+mod cluster;
 mod corruption;
 mod damaged_disks;
 mod first_boot;
+mod fleet;
 mod installed;
 mod interfaces;
 mod life_of_a_machine;
@@ -18,5 +22,6 @@ mod replay;
 mod reset;
 mod soak;
 mod support;
+mod tunnel;
 mod updates;
 mod variants;

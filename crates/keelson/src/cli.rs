@@ -173,6 +173,9 @@ pub(crate) struct RunArguments {
     /// Keep the disk in this file and boot from it again next time [default: thrown away]
     #[arg(long, value_name = "FILE")]
     pub(crate) disk: Option<PathBuf>,
+    /// Join a second network with every machine here that runs with this name of it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) network: Option<String>,
     /// How the disk is attached
     #[arg(long, value_enum, default_value = "virtio")]
     pub(crate) interface: Interface,

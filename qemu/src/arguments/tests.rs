@@ -1,7 +1,7 @@
 //! Tests of the command line; that QEMU accepts it is tested by starting machines.
 
 use super::*;
-use crate::{FirmwareVariables, Forward, SectorSize};
+use crate::{FirmwareVariables, Forward, SectorSize, Segment};
 
 fn resources() -> Resources {
     Resources {
@@ -9,6 +9,7 @@ fn resources() -> Resources {
         console: 8,
         variables: None,
         strings: Vec::new(),
+        segment_address: HardwareAddress::random(),
     }
 }
 
@@ -109,4 +110,22 @@ fn forwards_bind_to_loopback_only() {
         values(&arguments, "-netdev"),
         ["user,id=network0,hostfwd=tcp:127.0.0.1:2222-:22"]
     );
+}
+
+#[test]
+fn a_segment_is_a_second_network() {
+    let mut machine = Machine::new("test", Boot::LegacyBios);
+    machine.network = Network::forwarding([22]);
+    machine.segment = Some(Segment::named("test"));
+    let resources = resources();
+    let arguments = build(&machine, &resources);
+    let networks = values(&arguments, "-netdev");
+    assert!(networks[0].starts_with("user,id=network0"), "{networks:?}");
+    assert_eq!(networks[1], Segment::named("test").options());
+    let device = format!(
+        "virtio-net-pci,netdev=segment,mac={},romfile=",
+        resources.segment_address
+    );
+    let devices = values(&arguments, "-device");
+    assert!(devices.contains(&device), "{devices:?}");
 }

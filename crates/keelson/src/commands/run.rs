@@ -13,7 +13,7 @@ use std::time::Duration;
 use image_build::output::{BuiltImage, Manifest, copy_sparse};
 use keelson_qemu::ssh::SshKey;
 use keelson_qemu::{
-    Acceleration, Boot, Disk, DiskInterface, FirmwareVariables, Machine, Network, Running,
+    Acceleration, Boot, Disk, DiskInterface, FirmwareVariables, Machine, Network, Running, Segment,
     TerminalEnd, Watchdog, interrupt,
 };
 
@@ -169,6 +169,7 @@ fn machine(
     machine.cpus = arguments.cpus;
     machine.watchdog = Watchdog::Reset;
     machine.network = Network::forwarding([22]);
+    machine.segment = arguments.network.as_deref().map(Segment::named);
     machine
         .kernel_command_line_extra
         .clone_from(&arguments.append);
