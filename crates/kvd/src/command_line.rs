@@ -27,7 +27,10 @@ pub(crate) enum Request {
 }
 
 /// The versions that `--version` names: our own, and what we speak.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (the v2 API of etcd 3.4)");
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (the APIs of etcd 3.4, v2 and v3)"
+);
 
 const AFTER_HELP: &str = "\
 Every flag may be written with one dash or two, as an environment variable (--data-dir is
@@ -84,7 +87,7 @@ pub(crate) fn command() -> Command {
                 .value_parser(clap::value_parser!(Shell)),
         );
     Command::new("kvd")
-        .about("A replicated key-value store with the v2 API of etcd.")
+        .about("A replicated key-value store with the APIs of etcd, v2 and v3.")
         .version(VERSION)
         .after_help(AFTER_HELP)
         .max_term_width(100)

@@ -424,15 +424,13 @@ impl State {
                 Self::bad(release, Cause::NoBoot, "it did not boot")
             }
             // Whether the first step or the last was done is seen by what runs.
-            Self::Writing(Writing {
-                waiting: Some(release),
-                ..
-            })
-            | Self::Writing(Writing { release, .. })
-                if release.root_hash == running =>
-            {
-                Self::AwaitingHealth(release)
-            }
+            Self::Writing(
+                Writing {
+                    waiting: Some(release),
+                    ..
+                }
+                | Writing { release, .. },
+            ) if release.root_hash == running => Self::AwaitingHealth(release),
             Self::Checking(_) | Self::Preflight(_) | Self::Fetching(_) | Self::Writing(_) => self
                 .as_before()
                 .map_or(Self::Idle, |before| before.booted(running)),

@@ -30,7 +30,7 @@ macro_rules! flags {
     };
 }
 
-const V3: Treatment = Ignored("it belongs to etcd's v3 API, which is not served");
+const FIXED: Treatment = Ignored("the v3 API does this in one way, which cannot be set");
 const BACKEND: Treatment = Ignored("the store commits by itself, in the background");
 const NO_FILES: Treatment =
     Ignored("old log segments are removed by themselves, and a snapshot is not a file");
@@ -57,11 +57,11 @@ pub(crate) const FLAGS: &[Flag] = flags! {
         "max-wals" Number = "5", NO_FILES, "Log files to keep";
         "backend-batch-interval" Text = "", BACKEND, "Longest time until a commit";
         "backend-batch-limit" Number = "0", BACKEND, "Most operations until a commit";
-        "max-txn-ops" Number = "128", V3, "Most operations of a transaction";
-        "max-concurrent-streams" Text = "math.MaxUint32", V3, "Most streams of a client";
-        "grpc-keepalive-min-time" Duration = "5s", V3, "Shortest time between a client's pings";
-        "grpc-keepalive-interval" Duration = "2h", V3, "Time between pings of a client";
-        "grpc-keepalive-timeout" Duration = "20s", V3, "Time until an unanswered ping ends a connection";
+        "max-txn-ops" Number = "128", FIXED, "Most operations of a transaction";
+        "max-concurrent-streams" Text = "math.MaxUint32", FIXED, "Most streams of a client";
+        "grpc-keepalive-min-time" Duration = "5s", FIXED, "Shortest time between a client's pings";
+        "grpc-keepalive-interval" Duration = "2h", FIXED, "Time between pings of a client";
+        "grpc-keepalive-timeout" Duration = "20s", FIXED, "Time until an unanswered ping ends a connection";
     }
     "Clustering" {
         "initial-advertise-peer-urls" Text = "", Used, "This member's peer URLs, as others reach them [default: --listen-peer-urls]";
@@ -103,8 +103,8 @@ pub(crate) const FLAGS: &[Flag] = flags! {
         "cors" Text = "*", Used, "Origins that browsers may call from, separated by commas; * for all";
         "host-whitelist" Text = "*", Used, "Names that clients without TLS may call this member by; * for all";
         "bcrypt-cost" Number = "10", Ignored("passwords are hashed with a cost of 10"), "Cost of a new password's hash";
-        "auth-token" Text = "simple", V3, "Kind of tokens";
-        "auth-token-ttl" Number = "300", V3, "Life of a token";
+        "auth-token" Text = "simple", FIXED, "Kind of tokens";
+        "auth-token-ttl" Number = "300", FIXED, "Life of a token";
         "experimental-peer-skip-client-san-verification" Switch = "false", Ignored("a member's address is not compared with its certificate"), "Do not compare a member's address with its certificate";
     }
     "Logging and monitoring" {
@@ -139,8 +139,8 @@ pub(crate) const FLAGS: &[Flag] = flags! {
         "experimental-corrupt-check-time" Duration = "0s", CHECKSUMS, "Time between comparisons";
         "experimental-enable-v2v3" Text = "", Ignored("the v2 API has all keys, without a prefix"), "Prefix of v2 keys among v3 keys";
         "experimental-backend-bbolt-freelist-type" Text = "array", BACKEND, "Kind of free list";
-        "experimental-enable-lease-checkpoint" Switch = "false", V3, "Keep leases' remaining time";
-        "experimental-compaction-batch-limit" Number = "1000", V3, "Most revisions compacted at once";
-        "experimental-watch-progress-notify-interval" Duration = "10m", V3, "Time between watches' progress reports";
+        "experimental-enable-lease-checkpoint" Switch = "false", FIXED, "Keep leases' remaining time";
+        "experimental-compaction-batch-limit" Number = "1000", FIXED, "Most revisions compacted at once";
+        "experimental-watch-progress-notify-interval" Duration = "10m", FIXED, "Time between watches' progress reports";
     }
 };
