@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use fleet_engine::trial::{self, Size};
 use fleet_store::Layout;
 
@@ -105,6 +105,11 @@ pub(crate) fn measure(arguments: &Arguments) -> anyhow::Result<Measured> {
         keep(format!("{name}, keys only"), bench.place(*size));
         keep(format!("{name}, with agents"), bench.simulate(*size));
     }
+    ensure!(
+        !rows.is_empty(),
+        "nothing was measured: {}",
+        notes.join(" ")
+    );
     Ok(Measured { rows, notes })
 }
 

@@ -1,4 +1,4 @@
-//! A machine that gets its configuration: from QEMU's fw_cfg, once and again after a reset; from the ESP; and
+//! A machine that gets its configuration: from QEMU's `fw_cfg`, once and again after a reset; from the ESP; and
 //! one that gets a wrong one, and says so instead of starting.
 
 use keelson_qemu::ssh::{Ssh, SshKey};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::installed::InstalledDisk;
 use crate::support::{BOOT_TIMEOUT, Bench, assert_clean, image, output, power_off, wait_healthy};
 
-/// Gives a machine a configuration by QEMU's fw_cfg.
+/// Gives a machine a configuration by QEMU's `fw_cfg`.
 fn configure(machine: &mut Machine, bench: &Bench, text: &str) {
     let file = bench.folder.path().join("config");
     std::fs::write(&file, text).expect("the configuration is written");

@@ -51,7 +51,7 @@ impl Terminal {
     ///
     /// # Errors
     /// If the terminal is gone.
-    pub(crate) fn draw(&mut self, text: &str) -> io::Result<()> {
+    pub(crate) fn draw(text: &str) -> io::Result<()> {
         let rows = match tcgetwinsize(io::stdout()) {
             Ok(size) if size.ws_row > 0 => size.ws_row,
             // Nobody told the terminal how large it is.

@@ -115,7 +115,7 @@ async fn show(
         tokio::select! {
             key = terminal.key() => if is_end(key) { return Ok(0) },
             _ = terminated.recv() => return Ok(0),
-            _ = ticks.tick() => terminal.draw(&screen(&cluster, is_connected))?,
+            _ = ticks.tick() => Terminal::draw(&screen(&cluster, is_connected))?,
             () = &mut follower => return Ok(0),
             Some(change) = changes.recv() => match change {
                 Change::Event(record) => {

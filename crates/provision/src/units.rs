@@ -61,7 +61,7 @@ impl Units<'_, '_> {
     fn files(&mut self, unit: &Unit) {
         let path = join(ETC, unit.name.as_str());
         match &unit.contents {
-            _ if unit.enablement == Enablement::Masked => self.link(path, NOTHING),
+            _ if unit.enablement == Enablement::Masked => self.link(&path, NOTHING),
             Some(text) => self.file(&path, text),
             None => {}
         }
@@ -77,8 +77,8 @@ impl Units<'_, '_> {
         }
     }
 
-    fn link(&mut self, path: String, target: &str) {
-        if let Some(path) = self.preparation.place(&path, self.key) {
+    fn link(&mut self, path: &str, target: &str) {
+        if let Some(path) = self.preparation.place(path, self.key) {
             let link = Operation::Link(LinkWork {
                 path,
                 kind: LinkKind::Symbolic(target.to_owned()),
@@ -100,7 +100,7 @@ impl Units<'_, '_> {
             Enablement::Wanted => {
                 let source = self.source(name)?;
                 let (path, _) = source.ok_or_else(|| no_unit(name))?;
-                self.link(join(MULTI_USER_WANTS, name.as_str()), &path);
+                self.link(&join(MULTI_USER_WANTS, name.as_str()), &path);
                 Ok(())
             }
             Enablement::Preset if unit.contents.is_none() => Ok(()),
@@ -162,7 +162,7 @@ impl Units<'_, '_> {
             self.check_alias(alias, &path)?;
         }
         for link in install.links {
-            self.link(link, &path);
+            self.link(&link, &path);
         }
         for other in &install.also {
             self.enable(other, seen)?;

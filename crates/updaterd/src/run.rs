@@ -126,7 +126,7 @@ pub fn run(root: &SystemRoot, order: &Order, watcher: &dyn Watcher) -> anyhow::R
         _ => None,
     };
     run.keeper.enter(State::check)?;
-    match run.attempt(staged) {
+    match run.attempt(staged.as_ref()) {
         Ok(outcome) => Ok(outcome),
         Err(error) => {
             let reason = chain(error.as_ref());
@@ -156,12 +156,12 @@ impl Run<'_> {
         }
     }
 
-    fn attempt(&mut self, staged: Option<Release>) -> anyhow::Result<Outcome> {
+    fn attempt(&mut self, staged: Option<&Release>) -> anyhow::Result<Outcome> {
         self.watcher.phase("looking for releases");
         let machine = Machine::read(self.root)?;
         let source = source::open(&self.settings, self.order.from.as_deref())?;
         let repository = self.repository(&source)?;
-        let decision = self.decide(&machine, &repository, staged.as_ref())?;
+        let decision = self.decide(&machine, &repository, staged)?;
         let verdict = decision.to_string();
         self.keeper.decided(&decision)?;
         let take = match decision {

@@ -104,7 +104,7 @@ impl Simulated {
         let mut names = BTreeSet::new();
         for number in 0..units {
             let name = UnitName::new(format!("many@{number}.service"))?;
-            operations.extend(self.unit(&name));
+            operations.push(self.unit(&name));
             names.insert(name);
         }
         let (hash, contents) = &self.contents;
@@ -139,7 +139,7 @@ impl Simulated {
                 self.layout.contents(hash),
                 contents.to_bytes(),
             )];
-            operations.extend(self.unit(&name));
+            operations.push(self.unit(&name));
             let transaction = Transaction {
                 conditions: vec![Condition::Absent(self.layout.unit(&name))],
                 operations,
@@ -178,9 +178,9 @@ impl Simulated {
         Ok((count, last.saturating_duration_since(begun)))
     }
 
-    fn unit(&self, name: &UnitName) -> Option<Operation> {
+    fn unit(&self, name: &UnitName) -> Operation {
         let record = UnitRecord::new(self.contents.0.clone(), State::Launched);
-        Some(Operation::put(self.layout.unit(name), record.to_bytes()))
+        Operation::put(self.layout.unit(name), record.to_bytes())
     }
 }
 

@@ -56,7 +56,7 @@ impl<S: Systemd> Reconciler<S> {
                 if let Some(entry) = self.entries.get_mut(&unit) {
                     if result == "dependency" && entry.status.is_stopped() {
                         // systemd accepted the start and will not do it: the unit's own state tells nothing.
-                        entry.problem = "a unit that it requires did not start".to_owned();
+                        "a unit that it requires did not start".clone_into(&mut entry.problem);
                     }
                     if entry.see_job_end() {
                         // Somebody else keeps it running: he is not argued with in a hurry.

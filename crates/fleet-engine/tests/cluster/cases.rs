@@ -114,7 +114,7 @@ async fn a_global_units_new_contents_come_to_the_machines_that_are_named() {
         let machines = machines.iter().map(|text| id(text)).collect();
         let from = from.clone();
         world.change_unit(&unit, |record| {
-            record.rollout = Some(Rollout { from, machines })
+            record.rollout = Some(Rollout { from, machines });
         });
     };
     roll_out(&world, &["m1"]);

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::process::{Child, Stdio};
 
 use crate::fake::{Fake, MACHINE, OTHER, text};
@@ -95,7 +94,7 @@ fn terminal() -> (File, File) {
     let name = ptsname(&near, Vec::new()).expect("a name");
     let path = name.into_string().expect("text");
     let far = File::options().read(true).write(true).open(path);
-    (File::from(OwnedFd::from(near)), far.expect("its other end"))
+    (File::from(near), far.expect("its other end"))
 }
 
 fn start(fake: &Fake, far: &File) -> Child {

@@ -203,7 +203,7 @@ fn firmware(manifest: &Manifest) -> Boot {
     }
 }
 
-/// The first-boot configuration as a file of QEMU's fw_cfg device.
+/// The first-boot configuration as a file of QEMU's `fw_cfg` device.
 fn configuration(file: &Path) -> anyhow::Result<[OsString; 2]> {
     let path = std::path::absolute(file)?;
     let path = path.to_str().context("the path of --config is no UTF-8")?;

@@ -74,7 +74,7 @@ impl Accounts {
         for group in &user.groups {
             self.join_group(group, name);
         }
-        self.step(Change::Created, self.description(user, id));
+        self.step(Change::Created, description(user, id));
         let wants_home = !user.is_system || user.home.is_some() || !user.ssh_keys.is_empty();
         Ok(Home {
             user: name.to_owned(),
@@ -82,15 +82,6 @@ impl Accounts {
             owner: Owner { user: id, group },
             is_made: wants_home && !user.without_home,
         })
-    }
-
-    fn description(&self, user: &User, id: u32) -> String {
-        let mut text = format!("user {} ({id}", user.name);
-        if !user.groups.is_empty() {
-            text.push_str(", in ");
-            text.push_str(&user.groups.join(", "));
-        }
-        text + ")"
     }
 
     fn new_user_id(
@@ -174,7 +165,7 @@ impl Accounts {
         } else {
             Change::Unchanged
         };
-        self.step(change, self.description(user, home.owner.user));
+        self.step(change, description(user, home.owner.user));
         Ok(home)
     }
 
@@ -207,4 +198,14 @@ impl Accounts {
             is_made: !user.ssh_keys.is_empty() && !user.without_home,
         })
     }
+}
+
+/// As steps tell of it.
+fn description(user: &User, id: u32) -> String {
+    let mut text = format!("user {} ({id}", user.name);
+    if !user.groups.is_empty() {
+        text.push_str(", in ");
+        text.push_str(&user.groups.join(", "));
+    }
+    text + ")"
 }

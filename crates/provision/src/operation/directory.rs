@@ -27,12 +27,11 @@ impl DirectoryWork {
         let what = context.description("directory", &self.path, mode, owner);
         let change = match (&found, kept) {
             (None, _) => Change::Created,
-            (Some(_), None) => Change::Changed,
             (_, Some(seen)) if seen.kind != Kind::Directory => {
                 return Err(io::ErrorKind::NotADirectory.into());
             }
             (_, Some(seen)) if (seen.mode, seen.owner) == (mode, owner) => Change::Unchanged,
-            (_, Some(_)) => Change::Changed,
+            (Some(_), _) => Change::Changed,
         };
         if context.really() && change != Change::Unchanged {
             if kept.is_some() {

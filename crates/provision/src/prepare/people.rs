@@ -116,10 +116,10 @@ impl Preparation<'_> {
         else {
             return;
         };
-        let rules = user.sudo.iter();
-        let text: String = rules
-            .map(|rule| format!("{} {rule}\n", user.name))
-            .collect();
+        let mut text = String::new();
+        for rule in &user.sudo {
+            text.extend([user.name.as_str(), " ", rule, "\n"]);
+        }
         self.operations.push(Operation::File(FileWork {
             path,
             bytes: Bytes::Whole(text.into_bytes()),

@@ -122,7 +122,7 @@ impl Image {
                 let path = entry.unwrap().path();
                 let metadata = fs::symlink_metadata(&path).unwrap();
                 let (mode, owner) = (metadata.mode(), (metadata.uid(), metadata.gid()));
-                let bytes = fs::read_link(&path).map(|target| target.into_os_string());
+                let bytes = fs::read_link(&path).map(std::path::PathBuf::into_os_string);
                 let bytes = format!("{bytes:?} {:?}", fs::read(&path).ok());
                 if metadata.is_dir() {
                     folders.push(path.clone());

@@ -94,11 +94,11 @@ impl Root {
     fn replace(&self, path: &str, make: impl FnOnce(&OwnedFd) -> io::Result<()>) -> io::Result<()> {
         let (folder, name) = self.folder_of(path)?;
         forget_temporary(&folder)?;
-        let made = make(&folder)
+        let replaced = make(&folder)
             .and_then(|()| Ok(rustix::fs::renameat(&folder, TEMPORARY, &folder, name)?));
         // A rename over another name of the same file leaves both, and says nothing.
         let forgotten = forget_temporary(&folder);
-        made.and(forgotten)?;
+        replaced.and(forgotten)?;
         Ok(rustix::fs::fsync(&folder)?)
     }
 

@@ -1,4 +1,4 @@
-//! QEMU's fw_cfg device, as the kernel's module shows it below `/sys`.
+//! QEMU's `fw_cfg` device, as the kernel's module shows it below `/sys`.
 //!
 //! `-fw_cfg name=opt/org.keelson/config,file=FILE`; Ignition's name is read too.
 

@@ -285,14 +285,12 @@ fn a_check_does_not_forget_what_waits_for_its_reboot() {
         );
         assert!(matches!(state.booted(RootHash([1; 32])), State::Bad(_)));
     }
-    let writing = fetching.fetched().expect("allowed");
-    assert!(matches!(writing.clone().failed("x"), Ok(State::Failed(_))));
-    assert_eq!(writing.clone().interrupted(), State::Idle);
+    let begun = fetching.fetched().expect("allowed");
+    assert!(matches!(begun.clone().failed("x"), Ok(State::Failed(_))));
+    assert_eq!(begun.clone().interrupted(), State::Idle);
     let awaited = State::AwaitingHealth(release(2));
-    assert_eq!(writing.clone().booted(RootHash([2; 32])), awaited);
-    assert_eq!(writing.clone().booted(RootHash([1; 32])), State::Idle);
-    let removed = writing
-        .step_done(Step::RemoveOldBootEntry)
-        .expect("allowed");
+    assert_eq!(begun.clone().booted(RootHash([2; 32])), awaited);
+    assert_eq!(begun.clone().booted(RootHash([1; 32])), State::Idle);
+    let removed = begun.step_done(Step::RemoveOldBootEntry).expect("allowed");
     assert_eq!(removed.booted(RootHash([2; 32])), State::Idle);
 }

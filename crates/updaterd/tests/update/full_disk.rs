@@ -36,10 +36,10 @@ fn start_inside(test: &str) {
         .env(SMALL_DISK, folder.path())
         .output()
         .expect("unshare starts");
-    let text = String::from_utf8_lossy(&output.stdout);
+    let told = String::from_utf8_lossy(&output.stdout);
     let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}{error}");
-    assert!(text.contains("1 passed"), "{text}{error}");
+    assert!(output.status.success(), "{told}{error}");
+    assert!(told.contains("1 passed"), "{told}{error}");
 }
 
 /// Fills the file system as soon as a delta is fetched.
