@@ -13,7 +13,7 @@ const MOVING: &str = "moving.service";
 const STAYING: &str = "staying.service";
 
 #[test]
-fn a_unit_of_three_machines_moves_when_its_machine_is_killed() {
+fn soak_a_unit_of_three_machines_moves_when_its_machine_is_killed() {
     let mut cluster = Cluster::boot();
     cluster.join();
     submit_and_start(&cluster);
