@@ -66,13 +66,18 @@ function drawUnits() {
   element("unit-count").textContent = units.size;
 }
 
+function drawAll() {
+  drawMachines();
+  drawUnits();
+}
+
+// Many events come at once: one drawing serves them all.
 function draw() {
   if (!isDrawn) return;
   isDrawn = false;
   requestAnimationFrame(() => {
     isDrawn = true;
-    drawMachines();
-    drawUnits();
+    drawAll();
   });
 }
 
@@ -116,6 +121,8 @@ const takes = {
   },
   "synced"() {
     isSynced = true;
+    // Who reads "live" must see what it is live of, not wait for a frame.
+    drawAll();
     connection("live", "live");
   },
 };
