@@ -1,13 +1,15 @@
 //! A client of the API: one method for each address.
 //!
 //! It asks one server and repeats nothing that may have been done: only a request that was certainly
-//! not sent goes out a second time.
+//! not sent goes out a second time, and, for whoever has [`Patience`], one of which the server says that it did
+//! nothing.
 
 mod connection;
 mod connector;
 mod endpoint;
 mod error;
 mod lines;
+mod patience;
 mod tls;
 
 use std::time::Duration;
@@ -21,6 +23,7 @@ pub use connector::{Connector, Stream};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::ApiError;
 pub use lines::Lines;
+pub use patience::Patience;
 pub use tls::{Tls, TlsError};
 
 use crate::event::EventRecord;
@@ -44,6 +47,7 @@ pub type Journal = Lines<JournalRecord>;
 pub struct Client {
     connections: Connections,
     timeout: Duration,
+    patience: Patience,
 }
 
 impl Client {
@@ -53,7 +57,14 @@ impl Client {
         Self {
             connections: Connections::new(connector),
             timeout,
+            patience: Patience::none(),
         }
+    }
+
+    /// A client that asks again while the server says that it cannot serve now and has done nothing.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// Every unit, by name.
@@ -249,7 +260,15 @@ impl Client {
     }
 
     async fn stream<T: DeserializeOwned>(&self, path: String) -> Result<Lines<T>, ApiError> {
-        let head = self.head(Request::new(Method::GET, path)).await?;
+        let request = Request::new(Method::GET, path);
+        self.patience.ask(|| self.stream_once(&request)).await
+    }
+
+    async fn stream_once<T: DeserializeOwned>(
+        &self,
+        request: &Request,
+    ) -> Result<Lines<T>, ApiError> {
+        let head = self.timed(self.connections.send(request)).await?;
         if head.status.is_success() {
             return Ok(Lines::new(head));
         }
@@ -258,8 +277,12 @@ impl Client {
     }
 
     async fn send(&self, request: Request) -> Result<Answer, ApiError> {
+        self.patience.ask(|| self.send_once(&request)).await
+    }
+
+    async fn send_once(&self, request: &Request) -> Result<Answer, ApiError> {
         let work = async {
-            let head = self.connections.send(&request).await?;
+            let head = self.connections.send(request).await?;
             self.connections.finish(head).await
         };
         let answer = self.timed(work).await?;
@@ -268,10 +291,6 @@ impl Client {
         } else {
             Err(refused(&answer))
         }
-    }
-
-    async fn head(&self, request: Request) -> Result<connection::Head, ApiError> {
-        self.timed(self.connections.send(&request)).await
     }
 
     async fn timed<T>(
@@ -294,9 +313,17 @@ fn refused(answer: &Answer) -> ApiError {
         Ok(failure) if !failure.error.message.is_empty() => failure.error.message,
         _ => plain_text(answer.status, &answer.body),
     };
-    ApiError::Refused {
-        status: answer.status.as_u16(),
-        message,
+    match answer.retry_after {
+        Some(retry_after) if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
+            ApiError::Unavailable {
+                message,
+                retry_after,
+            }
+        }
+        _ => ApiError::Refused {
+            status: answer.status.as_u16(),
+            message,
+        },
     }
 }
 

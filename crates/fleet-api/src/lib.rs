@@ -22,8 +22,8 @@ mod unit_file;
 pub mod unit_state;
 
 pub use client::{
-    ApiError, Client, Connector, Endpoint, EndpointError, Events, Journal, Lines, Stream, Tls,
-    TlsError,
+    ApiError, Client, Connector, Endpoint, EndpointError, Events, Journal, Lines, Patience, Stream,
+    Tls, TlsError,
 };
 pub use event::{Event, EventRecord};
 pub use explanation::{Explanation, MachineVerdict, Reason, Refusal};

@@ -8,9 +8,10 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::Stdio;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use fleet_api::{Client, Connector, Endpoint, Machine, Stream, Tls, Unit};
+use fleet_api::{Client, Connector, Endpoint, Machine, Patience, Stream, Tls, Unit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
@@ -19,6 +20,10 @@ use crate::failure::Failure;
 use crate::names::mangle;
 use crate::output::Output;
 use crate::ssh::Ssh;
+
+/// How long a fleet whose store cannot serve is asked again: a store that lost its leader has another one in
+/// less, even on slow machines.
+const STORE_PATIENCE: Duration = Duration::from_secs(15);
 
 /// One run of fleetctl.
 pub(crate) struct Session<'a> {
@@ -146,7 +151,11 @@ fn client(global: &Global) -> Result<Client, String> {
     } else {
         tunnelled(global, &endpoint)?
     };
-    Ok(Client::new(connector, global.request_timeout))
+    let patience = Patience::new(STORE_PATIENCE, |why| {
+        let seconds = STORE_PATIENCE.as_secs();
+        eprintln!("WARNING: {why}; asking again for up to {seconds} s");
+    });
+    Ok(Client::new(connector, global.request_timeout).with_patience(patience))
 }
 
 fn tls(global: &Global) -> Tls {
@@ -194,15 +203,26 @@ fn spawn(words: &[String]) -> io::Result<Box<dyn Stream>> {
     Ok(Box::new(ChildStream {
         input: child.stdin.take().ok_or_else(gone)?,
         output: child.stdout.take().ok_or_else(gone)?,
-        _child: child,
+        end: Some(Box::pin(end_of(child))),
     }))
 }
 
-/// A process as a stream: its standard input and output. It dies with it.
+/// Waits for ssh, which has told the user itself why it failed.
+async fn end_of(mut child: Child) -> io::Result<()> {
+    let status = child.wait().await?;
+    if status.success() {
+        return Ok(());
+    }
+    let text = format!("ssh failed with {status}; what it says is above");
+    Err(io::Error::other(text))
+}
+
+/// A process as a stream: its standard input and output. It dies with it. Its failure is the stream's.
 struct ChildStream {
     input: ChildStdin,
     output: ChildStdout,
-    _child: Child,
+    /// Nothing once it has ended.
+    end: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send>>>,
 }
 
 impl AsyncRead for ChildStream {
@@ -211,7 +231,15 @@ impl AsyncRead for ChildStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.output).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.output).poll_read(context, buffer))?;
+        let is_end = buffer.filled().len() == before && buffer.remaining() > 0;
+        if is_end && let Some(end) = &mut self.end {
+            let ended = ready!(end.as_mut().poll(context));
+            self.end = None;
+            ended?;
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -3,12 +3,13 @@
 //! A connection carries one request at a time. It tells apart what was certainly not sent.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -40,6 +41,7 @@ pub(super) struct Request {
 pub(super) struct Head {
     pub(super) status: StatusCode,
     pub(super) endpoint: String,
+    retry_after: Option<Duration>,
     body: Incoming,
     connection: Connection,
 }
@@ -47,6 +49,8 @@ pub(super) struct Head {
 /// An answer, whole.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
+    /// When the server wants to be asked again.
+    pub(super) retry_after: Option<Duration>,
     pub(super) body: Bytes,
     endpoint: String,
 }
@@ -145,6 +149,7 @@ impl Connections {
                 Some(Ok(Head {
                     status: parts.status,
                     endpoint: self.name().to_owned(),
+                    retry_after: retry_after(&parts.headers),
                     body,
                     connection,
                 }))
@@ -223,10 +228,17 @@ impl Connections {
         }
         Ok(Answer {
             status: head.status,
+            retry_after: head.retry_after,
             body: bytes.freeze(),
             endpoint: head.endpoint,
         })
     }
+}
+
+/// Whole seconds; a date, which HTTP has too, is nothing that our server says.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    text.parse().ok().map(Duration::from_secs)
 }
 
 fn lost(endpoint: &str, error: &hyper::Error) -> ApiError {

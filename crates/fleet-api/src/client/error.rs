@@ -33,6 +33,14 @@ pub enum ApiError {
         /// How long was waited.
         timeout: Duration,
     },
+    /// The server cannot serve now, has done nothing, and says when to ask again.
+    #[error("{message}")]
+    Unavailable {
+        /// The server's words.
+        message: String,
+        /// When to ask again.
+        retry_after: Duration,
+    },
     /// The server says no.
     #[error("{message}")]
     Refused {
@@ -61,7 +69,10 @@ impl ApiError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Refused { status, .. } => matches!(status, 429 | 500 | 502..=504),
-            Self::Connect { .. } | Self::Lost { .. } | Self::Timeout { .. } => true,
+            Self::Connect { .. }
+            | Self::Lost { .. }
+            | Self::Timeout { .. }
+            | Self::Unavailable { .. } => true,
             Self::NotTheApi { .. } => false,
         }
     }

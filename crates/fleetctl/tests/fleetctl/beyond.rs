@@ -534,6 +534,34 @@ fn a_tunnel_ends_at_the_socket_there() {
     assert!(log.contains("User=core"), "{log}");
 }
 
+/// ssh says why; fleetctl's own words point there.
+#[test]
+fn a_tunnel_that_fails_says_that_ssh_did() {
+    let fake = Fake::start();
+    let path = fake_ssh(&fake);
+    fake.write(
+        "bin/ssh",
+        "#!/bin/sh\necho 'core@10.9.8.7: Permission denied (publickey).' >&2\nexit 255\n",
+    );
+    let output = fake
+        .command()
+        .env("PATH", &path)
+        .args(["--tunnel", "10.9.8.7", "list-units"])
+        .output()
+        .expect("fleetctl runs");
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.starts_with("core@10.9.8.7: Permission denied"),
+        "{told}"
+    );
+    assert!(
+        told.contains("ssh failed with exit status: 255; what it says is above"),
+        "{told}"
+    );
+    assert_eq!(told.lines().count(), 2, "{told}");
+}
+
 #[test]
 fn commands_run_on_machines_and_where_units_are() {
     let fake = Fake::start();
@@ -577,4 +605,28 @@ fn commands_run_on_machines_and_where_units_are() {
     let last = log.lines().last().expect("a line");
     let command = "-- sudo journalctl --unit a.service --no-pager -n 10 --output short";
     assert!(last.ends_with(command), "{last}");
+}
+
+/// As while the store elects a leader: nothing was done, so even a change is asked for again.
+#[test]
+fn a_fleet_without_its_store_is_asked_again() {
+    let fake = Fake::start();
+    let message = "fleet server unable to communicate with etcd: no leader";
+    let failure = json!({"error": {"code": 503, "message": message}});
+    fake.answer("GET /fleet/v1/machines", 503, &failure);
+    let machines = json!({"machines": [{"id": MACHINE}]});
+    fake.answer("GET /fleet/v1/machines", 200, &machines);
+    let output = fake.run(&["list-machines", "--no-legend"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text(&output.stdout).contains("113f16a7"), "{output:?}");
+    assert_eq!(
+        text(&output.stderr),
+        format!("WARNING: {message}; asking again for up to 15 s\n")
+    );
+
+    fake.unit(running("a.service", "/bin/true"));
+    fake.answer("DELETE /fleet/v1/units/a.service", 503, &failure);
+    fake.answer("DELETE /fleet/v1/units/a.service", 204, &"");
+    fake.ok(&["destroy", "a"]);
+    assert_eq!(fake.changes().len(), 2);
 }

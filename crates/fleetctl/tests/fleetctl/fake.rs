@@ -196,9 +196,12 @@ async fn answer(
         Some(answers) => answers.front().cloned().expect("one at least"),
         None => state.rules(&parts.method, &path, &body),
     };
-    let response = Response::builder()
+    let mut response = Response::builder()
         .status(status)
         .header("Content-Type", "application/json");
+    if status == 503 {
+        response = response.header("Retry-After", "1");
+    }
     Ok(response.body(Full::new(text.into())).expect("a response"))
 }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use fleet_api::{Failure, path};
 use hyper::body::{Body, Frame, SizeHint};
-use hyper::header::{CONTENT_TYPE, HeaderValue, SERVER};
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, SERVER};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -58,17 +58,31 @@ impl Body for AnswerBody {
     }
 }
 
-/// A request that is refused.
+/// A request that is refused, and of which nothing was done unless the message says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refused {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
+    /// Asked again after so many seconds, it may be answered.
+    retry_after: Option<u8>,
 }
 
 impl Refused {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { status, message }
+        Self {
+            status,
+            message,
+            retry_after: None,
+        }
+    }
+
+    /// 503, with the promise that nothing was done: whoever asked may ask again in a second.
+    pub(crate) fn not_now(message: impl Into<String>) -> Self {
+        Self {
+            retry_after: Some(1),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+        }
     }
 
     /// 400
@@ -89,7 +103,13 @@ impl Refused {
     /// The answer.
     pub(crate) fn answer(&self) -> Answer {
         let failure = Failure::new(self.status.as_u16(), self.message.clone());
-        json(self.status, &failure)
+        let mut answer = json(self.status, &failure);
+        if let Some(seconds) = self.retry_after {
+            answer
+                .headers_mut()
+                .insert(RETRY_AFTER, u16::from(seconds).into());
+        }
+        answer
     }
 }
 

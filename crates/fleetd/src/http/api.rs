@@ -70,7 +70,7 @@ pub(super) fn store_failed(error: &StoreError) -> Refused {
     match error {
         StoreError::Unavailable(_) => {
             let text = format!("fleet server unable to communicate with etcd: {error}");
-            Refused::new(StatusCode::SERVICE_UNAVAILABLE, text)
+            Refused::not_now(text)
         }
         _ => Refused::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }

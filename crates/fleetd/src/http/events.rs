@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use fleet_api::EventRecord;
 use fleet_store::Store;
-use hyper::StatusCode;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::answer::{Answer, Refused, line, lines};
@@ -26,7 +25,7 @@ impl<S: Store> Api<S> {
         let copy = self.copy().await?;
         let (first, receiver) = copy.subscribe().ok_or_else(|| {
             let text = "the copy of the store was given up just now; try once more";
-            Refused::new(StatusCode::SERVICE_UNAVAILABLE, text)
+            Refused::not_now(text)
         })?;
         let mut first = chunks(&first).into_iter();
         let (sender, answer) = lines();

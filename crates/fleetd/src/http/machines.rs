@@ -140,6 +140,6 @@ impl<S: Store> Api<S> {
             }
         }
         let text = format!("machine {id} was changed by others again and again; try once more");
-        Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, text))
+        Err(Refused::not_now(text))
     }
 }

@@ -278,6 +278,23 @@ async fn a_machine_that_another_has_the_id_of_refuses_everything() {
 }
 
 #[tokio::test]
+async fn only_what_may_pass_is_to_be_asked_again() {
+    let fixture = Fixture::new();
+    let ask = async || {
+        let request = request("GET", "/fleet/v1/units", &Json::Null);
+        let answer = fixture.api.answer(&Caller::Local, request).await;
+        let again = answer.headers().get("retry-after").cloned();
+        (answer.status().as_u16(), again)
+    };
+    assert_eq!(ask().await, (200, None));
+    fixture.client.cut();
+    assert_eq!(ask().await, (503, Some("1".parse().expect("a value"))));
+    let refusing = Readiness::Refusing("another machine has this id".to_owned());
+    fixture.readiness.send_replace(refusing);
+    assert_eq!(ask().await, (503, None), "that does not pass by itself");
+}
+
+#[tokio::test]
 async fn certificates_decide_who_may_what() {
     let fixture = Fixture::new();
     let unit = json!({"name": "a.service", "options": hello(), "desiredState": "inactive"});

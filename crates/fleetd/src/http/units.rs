@@ -349,5 +349,5 @@ pub(super) fn no_unit() -> Refused {
 
 fn contended(name: &UnitName) -> Refused {
     let text = format!("unit {name} was changed by others again and again; try once more");
-    Refused::new(StatusCode::SERVICE_UNAVAILABLE, text)
+    Refused::not_now(text)
 }
