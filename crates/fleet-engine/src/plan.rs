@@ -167,17 +167,11 @@ impl<'m> Planner<'m> {
             Condition::Absent(key.clone()),
         ];
         conditions.extend(self.lost_are_lost(unit));
-        let mut replacing = match decision {
-            Decision::Place { replacing, .. } => replacing.clone(),
-            _ => Vec::new(),
-        };
-        replacing.extend(self.excluded_and_leaving(unit, machine));
-        replacing.sort();
-        replacing.dedup();
         let target = Target {
             hash: record.value.hash_on(machine).to_owned(),
             desired: record.value.desired,
-            replacing,
+            // Those it replaces are among them: they are taken away in this round, or were before.
+            replacing: self.excluded_and_leaving(unit, machine),
         };
         let mut operations = vec![Operation::put(key, target.to_bytes())];
         operations.extend(self.without_move(name, &record.value));

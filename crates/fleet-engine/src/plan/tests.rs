@@ -87,6 +87,14 @@ impl Scene {
         self.write(Operation::Delete(self.layout.alive(&machine(id))));
     }
 
+    fn drain(&self, id: &str) {
+        let settings = MachineSettings {
+            availability: fleet_store::MachineAvailability::Draining,
+            ..MachineSettings::default()
+        };
+        self.put(self.layout.settings(&machine(id)), &settings);
+    }
+
     /// The steps that an engine would make now.
     fn steps(&self) -> Vec<Step> {
         let range = fleet_store::Range {
@@ -158,11 +166,7 @@ async fn a_unit_does_not_come_to_a_machine_that_was_lost_meanwhile() {
 #[tokio::test(start_paused = true)]
 async fn what_a_living_machine_has_to_give_up_nobody_gets_before_it_is_gone() {
     let scene = Scene::new();
-    let settings = MachineSettings {
-        availability: fleet_store::MachineAvailability::Draining,
-        ..MachineSettings::default()
-    };
-    scene.put(scene.layout.settings(&machine("m1")), &settings);
+    scene.drain("m1");
     for step in scene.steps() {
         assert!(scene.carries_out(&step));
     }
@@ -175,4 +179,36 @@ async fn what_a_living_machine_has_to_give_up_nobody_gets_before_it_is_gone() {
         assert!(scene.carries_out(&step));
     }
     assert_eq!(scene.places(), ["m2"]);
+}
+
+/// The engine decides while the machine, which has only just been told, has not said that it has the unit.
+#[tokio::test(start_paused = true)]
+async fn what_a_living_machine_may_be_starting_nobody_gets_before_that_is_known() {
+    let scene = Scene::new();
+    let present = scene.layout.present(&machine("m1"), &name());
+    scene.write(Operation::Delete(present.clone()));
+    scene.drain("m1");
+    let steps = scene.steps();
+    let presence = Presence {
+        hash: "h".to_owned(),
+    };
+    scene.put(present, &presence);
+    for step in steps {
+        assert!(scene.carries_out(&step));
+    }
+    assert_eq!(scene.places(), Vec::<&str>::new());
+    assert_eq!(scene.steps(), Vec::new(), "m1 has it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_decided_on_a_unit_that_changed_meanwhile_is_not_carried_out() {
+    let scene = Scene::new();
+    scene.lose("m1");
+    let steps = scene.steps();
+    let record = UnitRecord::new("h", State::Inactive);
+    scene.put(scene.layout.unit(&name()), &record);
+    for step in &steps {
+        assert!(!scene.carries_out(step), "{step:?}");
+    }
+    assert_eq!(scene.places(), ["m1"]);
 }
