@@ -225,6 +225,20 @@ fn a_version_that_fell_back_is_remembered_until_it_is_good() {
 }
 
 #[test]
+fn a_second_bad_version_makes_nobody_forget_the_first() {
+    let mut memory = Memory::default();
+    for number in [2, 3] {
+        memory.remember(&State::Staged(release(number)).booted(RootHash([1; 32])));
+    }
+    let bad: Vec<_> = memory.bad.keys().cloned().collect();
+    assert_eq!(bad, [release(2).version, release(3).version]);
+    let good = State::AwaitingHealth(release(3)).healthy();
+    memory.remember(&good.expect("allowed"));
+    let bad: Vec<_> = memory.bad.keys().cloned().collect();
+    assert_eq!(bad, [release(2).version], "a good one clears itself alone");
+}
+
+#[test]
 fn what_is_not_allowed_says_what_and_why() {
     let error = State::Idle.fetched().unwrap_err();
     assert_eq!(
