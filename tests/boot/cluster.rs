@@ -16,9 +16,19 @@ const MACHINES: usize = 3;
 /// How long a machine may be silent: longer than a busy host keeps a good one so.
 const TTL: Duration = Duration::from_mins(1);
 
-/// Machines that run.
+/// Machines that run. When a test fails, what their daemons wrote is printed before they are gone.
 pub(crate) struct Cluster {
     pub(crate) members: Vec<Member>,
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for member in &self.members {
+                member.print_journal();
+            }
+        }
+    }
 }
 
 /// A machine of the cluster.
@@ -130,6 +140,16 @@ impl Member {
         self.write("/etc/keelson/fleetd.pem", &certificate);
         self.write("/etc/keelson/fleetd.key", &key);
         output(&self.ssh, "fleetd check-config");
+    }
+
+    /// For whoever looks why the test has failed; a machine that does not answer any more is none the worse.
+    fn print_journal(&self) {
+        let command = "journalctl --no-pager --output short-precise --lines 400 _PID=1 \
+                       + _SYSTEMD_UNIT=fleetd.service + _SYSTEMD_UNIT=kvd.service; fleetctl list-units; fleetctl list-machines --full";
+        match self.ssh.run_within(command, Duration::from_mins(1)) {
+            Ok(ended) => eprintln!("--- {} ({})\n{}", self.name, self.id, ended.stdout),
+            Err(error) => eprintln!("--- {} ({}): {error}", self.name, self.id),
+        }
     }
 
     fn write(&self, path: &str, text: &str) {

@@ -32,7 +32,7 @@ fn soak_a_unit_of_three_machines_moves_when_its_machine_is_killed() {
     assert_eq!(safe.invocation(STAYING), invocation, "it was restarted");
 
     drain_and_see_all_on_the_last(&cluster);
-    for member in cluster.members {
+    for member in cluster.members.drain(..) {
         assert_clean(&member.running);
         power_off(member.running);
     }
@@ -50,7 +50,10 @@ fn submit_and_start(cluster: &Cluster) {
     member.fleetctl_ok(&format!("start {MOVING} {STAYING}"));
     for unit in [MOVING, STAYING] {
         let place = until(&format!("an active {unit}"), || member.place(unit));
-        assert!(cluster.members[cluster.index(&place)].runs(unit));
+        assert!(
+            cluster.members[cluster.index(&place)].runs(unit),
+            "{unit} on {place}"
+        );
     }
 }
 
