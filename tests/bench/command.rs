@@ -10,6 +10,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// This program, even if a build has replaced its file since it began.
+pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
+
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// How much of what a failed program printed is shown.
 const MESSAGE_LINES: usize = 20;

@@ -11,6 +11,7 @@ use fleet_engine::{Config, Engine};
 use fleet_etcd::{EtcdStore, Options};
 use fleet_model::MachineId;
 
+use crate::command::OWN_PROGRAM;
 use crate::kv::server::{megabytes, processor_seconds};
 
 /// What the process is told.
@@ -52,7 +53,7 @@ impl Order {
 impl EngineProcess {
     /// Starts one for a store.
     pub(crate) fn start(url: &str) -> anyhow::Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(OWN_PROGRAM);
         command
             .args(["engine", "--store", url])
             .stdin(Stdio::null());

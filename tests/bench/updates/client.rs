@@ -71,7 +71,7 @@ pub(crate) struct Came {
 impl Order {
     /// Does it in another process.
     pub(crate) fn give(&self) -> anyhow::Result<Came> {
-        let mut client = Command::new(std::env::current_exe()?);
+        let mut client = Command::new(command::OWN_PROGRAM);
         client.args(["update", "--url", &self.url, "--channel", &self.channel]);
         client.arg("--trust").arg(&self.trust);
         client.arg("--method").arg(method_name(self.method));
