@@ -56,12 +56,19 @@ fn keep(path: &Path, found: &Found) -> io::Result<()> {
 
 /// It may hold secrets, so that it is root's alone from the first byte.
 fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut folders = fs::DirBuilder::new();
-    folders.recursive(true).mode(0o700);
-    folders.create(path.parent().unwrap_or(path))?;
+    make_folder(path.parent().unwrap_or(path))?;
     let mut options = fs::OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).mode(0o600);
     file.open(path)?.write_all(bytes)
+}
+
+/// Only the last is root's alone: others look for files of theirs in those above.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder.parent().unwrap_or(folder))?;
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
 }
 
 fn make_link(link: &Path) -> io::Result<()> {
@@ -137,6 +144,7 @@ mod tests {
         let mode = |path: &str| fs::metadata(run.join(path)).unwrap().permissions().mode();
         assert_eq!(mode(CONFIGURATION) & 0o777, 0o600);
         assert_eq!(mode("keelson/first-boot") & 0o777, 0o700);
+        assert_ne!(mode("keelson") & 0o777, 0o700);
         give_target_back(run).unwrap();
         assert!(is_requested(run) && !run.join(DEFAULT_TARGET).is_symlink());
         clear(run).unwrap();
