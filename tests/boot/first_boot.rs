@@ -1,13 +1,16 @@
 //! A machine that gets its configuration: from QEMU's `fw_cfg`, once and again after a reset; from the ESP; and
 //! one that gets a wrong one, and says so instead of starting, until a metadata service has a right one.
 
+use std::process::Command;
+
 use keelson_qemu::ssh::{Ssh, SshKey};
 use keelson_qemu::{Machine, Running};
 use serde_json::{Value, json};
 
-use crate::installed::InstalledDisk;
 use crate::mock_server::{Answer, MockServer};
-use crate::support::{BOOT_TIMEOUT, Bench, assert_clean, image, output, power_off, wait_healthy};
+use crate::support::{
+    BOOT_TIMEOUT, Bench, assert_clean, builder, image, output, power_off, wait_healthy,
+};
 
 /// What QEMU's network calls this host's loopback.
 const HOST: &str = "10.0.2.2";
@@ -136,11 +139,31 @@ fn is_configured(bench: &Bench, running: &Running, key: &SshKey) {
     assert!(!steps.contains("hunter2"), "{steps}");
 }
 
+/// Has the builder put a configuration into a copy of the disk, which becomes the machine's.
+fn customize(bench: &Bench, text: &str) {
+    let file = bench.folder.path().join("config");
+    std::fs::write(&file, text).expect("the configuration is written");
+    let output = bench.folder.path().join("customized.raw");
+    let mut command = Command::new(builder());
+    command.arg("customize").arg(&bench.disk);
+    command
+        .arg("--config")
+        .arg(&file)
+        .arg("--output")
+        .arg(&output);
+    let result = command.output().expect("the builder runs");
+    assert!(
+        result.status.success(),
+        "{}",
+        String::from_utf8_lossy(&result.stderr)
+    );
+    std::fs::rename(&output, &bench.disk).expect("it takes the disk's place");
+}
+
 #[test]
 fn a_file_on_the_esp_configures_a_machine_without_firmware_items() {
     let bench = Bench::new(&image());
-    let text = "hostname = \"from-esp\"\n";
-    InstalledDisk::open(&bench.disk).write_to_esp("keelson/config.toml", text.as_bytes());
+    customize(&bench, "hostname = \"from-esp\"\n");
     let running = bench.start(&bench.machine("configured-by-esp", bench.direct()));
     wait_healthy(&running, 0);
     let ssh = bench.ssh(&running);
