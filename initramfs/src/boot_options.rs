@@ -21,6 +21,15 @@ use crate::report::error::{ActionFailed, Context};
 /// Seconds a failure stays readable on the console before the machine reboots.
 pub(crate) const DEFAULT_REBOOT_DELAY_SECONDS: u32 = 5;
 
+/// Keys that other programs of the root read.
+const FOR_OTHERS: [&str; 5] = [
+    "keelson.soak",
+    "keelson.config",
+    "keelson.config.digest",
+    "keelson.platform",
+    "keelson.metadata",
+];
+
 /// What the command line says about this boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BootOptions {
@@ -121,8 +130,8 @@ impl Values {
                 self.debug = true;
                 Ok(())
             }
-            // For the health check after boot.
-            ("keelson.soak", Some(_)) => Ok(()),
+            // For the health check after boot, and for `provision`.
+            (key, Some(_)) if FOR_OTHERS.contains(&key) => Ok(()),
             _ => {
                 if key.starts_with("keelson.") {
                     self.unknown.push(word.to_owned());
@@ -294,7 +303,9 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_kept_for_the_warning() {
-        let options = parse("keelson.colour=red keelsonish=1 keelson.debug=1").unwrap();
+        let others = "keelson.platform=gce keelson.config=http://x/";
+        let line = format!("keelson.colour=red keelsonish=1 keelson.debug=1 {others}");
+        let options = parse(&line).unwrap();
         assert_eq!(options.unknown, ["keelson.colour=red", "keelson.debug=1"]);
     }
 

@@ -1,12 +1,34 @@
 //! A machine that gets its configuration: from QEMU's `fw_cfg`, once and again after a reset; from the ESP; and
-//! one that gets a wrong one, and says so instead of starting.
+//! one that gets a wrong one, and says so instead of starting, until a metadata service has a right one.
+
+use std::process::Command;
 
 use keelson_qemu::ssh::{Ssh, SshKey};
 use keelson_qemu::{Machine, Running};
 use serde_json::{Value, json};
 
-use crate::installed::InstalledDisk;
-use crate::support::{BOOT_TIMEOUT, Bench, assert_clean, image, output, power_off, wait_healthy};
+use crate::mock_server::{Answer, MockServer};
+use crate::support::{
+    BOOT_TIMEOUT, Bench, assert_clean, builder, image, output, power_off, wait_healthy,
+};
+
+/// What QEMU's network calls this host's loopback.
+const HOST: &str = "10.0.2.2";
+/// A name, a kernel setting and a unit: what is read again after the network stage.
+const USER_DATA: &str = r"hostname = 'a'
+sysctl = { 'vm.swappiness' = 7 }
+[[units]]
+name = 'hello.service'
+enable = true
+contents = '''
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/true
+[Install]
+WantedBy=multi-user.target
+'''
+";
 
 /// Gives a machine a configuration by QEMU's `fw_cfg`.
 fn configure(machine: &mut Machine, bench: &Bench, text: &str) {
@@ -117,11 +139,31 @@ fn is_configured(bench: &Bench, running: &Running, key: &SshKey) {
     assert!(!steps.contains("hunter2"), "{steps}");
 }
 
+/// Has the builder put a configuration into a copy of the disk, which becomes the machine's.
+fn customize(bench: &Bench, text: &str) {
+    let file = bench.folder.path().join("config");
+    std::fs::write(&file, text).expect("the configuration is written");
+    let output = bench.folder.path().join("customized.raw");
+    let mut command = Command::new(builder());
+    command.arg("customize").arg(&bench.disk);
+    command
+        .arg("--config")
+        .arg(&file)
+        .arg("--output")
+        .arg(&output);
+    let result = command.output().expect("the builder runs");
+    assert!(
+        result.status.success(),
+        "{}",
+        String::from_utf8_lossy(&result.stderr)
+    );
+    std::fs::rename(&output, &bench.disk).expect("it takes the disk's place");
+}
+
 #[test]
 fn a_file_on_the_esp_configures_a_machine_without_firmware_items() {
     let bench = Bench::new(&image());
-    let text = "hostname = \"from-esp\"\n";
-    InstalledDisk::open(&bench.disk).write_to_esp("keelson/config.toml", text.as_bytes());
+    customize(&bench, "hostname = \"from-esp\"\n");
     let running = bench.start(&bench.machine("configured-by-esp", bench.direct()));
     wait_healthy(&running, 0);
     let ssh = bench.ssh(&running);
@@ -155,14 +197,69 @@ fn a_wrong_configuration_stops_the_boot_and_says_why() {
     running.kill().expect("it ends");
 
     // Corrected, the same machine comes up: nothing of the wrong one was applied.
-    let mut machine = bench.machine("corrected-configuration", bench.direct());
-    configure(&mut machine, &bench, "hostname = \"a\"\n");
+    let server = metadata_service(bench.key.public_line().trim());
+    let mut machine = bench.machine("configured-by-metadata", bench.direct());
+    let url = server.url();
+    let (_, port) = url.rsplit_once(':').expect("a port");
+    machine.kernel_command_line_extra =
+        format!("keelson.soak=1 keelson.platform=ec2 keelson.metadata=http://{HOST}:{port}");
     let running = bench.start(&machine);
     wait_healthy(&running, 0);
-    let ssh = bench.ssh(&running);
+    is_configured_by_metadata(&bench, &running);
+    assert_clean(&running);
+    power_off(running);
+}
+
+/// EC2's, which is ill at first.
+fn metadata_service(key: &str) -> MockServer {
+    let key = key.to_owned();
+    MockServer::start(move |request| match request.line.as_str() {
+        _ if request.number == 0 => Answer::status("503 Service Unavailable"),
+        "PUT /latest/api/token" => Answer::text("token"),
+        _ if request.header("x-aws-ec2-metadata-token") != Some("token") => {
+            Answer::status("401 Unauthorized")
+        }
+        "GET /latest/user-data" => Answer::text(USER_DATA),
+        "GET /latest/meta-data/hostname" => Answer::text("theirs"),
+        "GET /latest/meta-data/instance-id" => Answer::text("i-7"),
+        "GET /latest/meta-data/public-keys/" => Answer::text("0=mine"),
+        "GET /latest/meta-data/public-keys/0/openssh-key" => Answer::text(&key),
+        _ => Answer::status("404 Not Found"),
+    })
+}
+
+fn is_configured_by_metadata(bench: &Bench, running: &Running) {
+    let text = running.console().text();
+    assert!(text.contains("answers 503"), "{text}");
+    let ssh = bench.ssh(running);
     assert_eq!(
         output(&ssh, "uname -n; ls /etc/a 2>&1 || true"),
         "a\nls: cannot access '/etc/a': No such file or directory"
     );
-    power_off(running);
+    let facts = output(&ssh, "cat /run/metadata/keelson");
+    assert!(facts.contains("KEELSON_INSTANCE_ID=\"i-7\""), "{facts}");
+    assert_eq!(output(&ssh, "sysctl -n vm.swappiness"), "7");
+    assert_eq!(
+        output(&ssh, "cut -d' ' -f1 ~/.ssh/authorized_keys"),
+        "ssh-ed25519"
+    );
+    assert_eq!(output(&ssh, "systemctl is-active hello.service"), "active");
+    let failed = output(&ssh, "systemctl list-units --failed --no-legend --plain");
+    assert_eq!(failed, "");
+    // Nothing that is not needed for it was started before the machine was configured.
+    let begin = |unit: &str| {
+        let show = format!("systemctl show -P ExecMainStartTimestampMonotonic {unit}");
+        let time = output(&ssh, &show).parse::<u64>();
+        time.expect("microseconds")
+    };
+    let stage = begin("keelson-first-boot.service");
+    for unit in ["hello.service", "kvd.service", "fleetd.service"] {
+        assert!(stage > 0 && stage < begin(unit), "{unit}");
+    }
+    let state = provisioned(&ssh);
+    assert_eq!(state["state"], "applied", "{state:#}");
+    assert_eq!(
+        state["source"], "the metadata service of EC2 (user data)",
+        "{state:#}"
+    );
 }

@@ -72,14 +72,6 @@ impl InstalledDisk {
         self.change_esp(|esp| esp.write_file(&entry, &mut uki).expect("the ESP has room"));
     }
 
-    /// Puts a file on the ESP.
-    pub(crate) fn write_to_esp(&self, path: &str, bytes: &[u8]) {
-        self.change_esp(|esp| {
-            esp.write_file(path, &mut &*bytes)
-                .expect("the ESP has room");
-        });
-    }
-
     /// Names of the boot entries.
     pub(crate) fn entries(&self) -> Vec<String> {
         let mut names = Vec::new();

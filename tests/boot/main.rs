@@ -15,6 +15,12 @@ mod fleet;
 mod installed;
 mod interfaces;
 mod life_of_a_machine;
+#[allow(
+    dead_code,
+    reason = "the metadata services' own tests use the rest of it"
+)]
+#[path = "../../crates/provision/src/mock_server.rs"]
+mod mock_server;
 mod outcomes;
 mod power_cuts;
 mod releases;

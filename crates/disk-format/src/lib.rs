@@ -4,6 +4,7 @@
 //! identifiers and time stamps are passed in, so that the same input gives the same bytes.
 
 pub mod boot_entry;
+pub mod configuration_file;
 pub mod cpio;
 pub mod disk;
 pub mod esp;

@@ -39,6 +39,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Copy a disk image, with a first-boot configuration in it
+    Customize(CustomizeArguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell.
@@ -197,6 +199,19 @@ pub(crate) struct RunArguments {
     /// kvm or tcg [default: kvm if it really works]
     #[arg(long, env = "KEELSON_ACCEL")]
     pub(crate) acceleration: Option<String>,
+}
+
+/// Of `keelson customize`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CustomizeArguments {
+    /// The disk image; it is left as it is
+    pub(crate) image: PathBuf,
+    /// The configuration: Ignition, cloud-config or Keelson's TOML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The copy; it must not exist
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
 }
 
 /// Of `keelson inspect`.

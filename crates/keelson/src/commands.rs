@@ -4,6 +4,7 @@ pub(crate) mod build;
 pub(crate) mod channel;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod customize;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod lock;

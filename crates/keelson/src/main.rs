@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::Channel(arguments) => commands::channel::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Config { command } => commands::config::run(&command),
+        Command::Customize(arguments) => commands::customize::run(&arguments),
         Command::Completions { shell } => commands::completions::run(shell),
     };
     match result {

@@ -8,6 +8,7 @@ mod names;
 mod paths;
 mod units;
 
+pub use names::is_hostname;
 pub use paths::why_not_at;
 
 use crate::key_path::KeyPath;

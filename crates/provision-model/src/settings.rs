@@ -15,14 +15,20 @@
 //! contents = "hello\n"
 //! mode = 0o644
 //!
+//! [[credentials]]                       # /etc/credstore/api.token, for LoadCredential=api.token
+//! name = "api.token"
+//! contents = "…"
+//!
 //! [[units]]
 //! name = "hello.service"
 //! enable = true
 //! contents = "[Service]\nExecStart=/usr/bin/echo hello\n[Install]\nWantedBy=multi-user.target\n"
 //! ```
 //!
-//! The keys are those of [`keys`]; unknown ones are problems.
+//! The keys are those of [`keys`]; unknown ones are problems. `[cluster]` is that of [`cluster`].
 
+mod cluster;
+mod credentials;
 mod keys;
 
 use base64::Engine as _;
@@ -108,7 +114,13 @@ impl Reading {
         for (key, one) in listed("units", settings.units) {
             self.unit(one, key);
         }
+        for (key, one) in listed("credentials", settings.credentials) {
+            self.credential(one, key);
+        }
         self.sysctl(&settings.sysctl, &top.key("sysctl"));
+        if let Some(cluster) = &settings.cluster {
+            self.cluster(cluster);
+        }
     }
 
     fn problem(&mut self, key: &KeyPath, text: impl Into<String>) {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::firmware::Firmware;
+
 /// Applies this machine's first-boot configuration.
 ///
 /// Exit codes: 0 it is applied, or there was none; 1 a step failed; 2 wrong usage; 3 the configuration is wrong or
@@ -23,6 +25,8 @@ pub(crate) enum Command {
     Apply(ApplyArguments),
     /// Look for this machine's configuration and apply it, unless that was done before; for /init
     FirstBoot(FirstBootArguments),
+    /// Do what first-boot has left to the network, and let the boot go on; for keelson-first-boot.service
+    Network(NetworkArguments),
     /// Say what became of the configuration
     Status(StatusArguments),
 }
@@ -53,12 +57,23 @@ pub(crate) struct FirstBootArguments {
     /// Folder that is the machine's root
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub(crate) root: PathBuf,
-    /// Where the kernel shows firmware and devices
-    #[arg(long, value_name = "DIR", default_value = "/sys")]
-    pub(crate) sys: PathBuf,
+    /// What the kernel says.
+    #[command(flatten)]
+    pub(crate) firmware: Firmware,
     /// Device node of the EFI system partition, which is looked at unless mounted
     #[arg(long, value_name = "DEVICE")]
     pub(crate) esp: Option<PathBuf>,
+}
+
+/// Of `provision network`.
+#[derive(Debug, Args)]
+pub(crate) struct NetworkArguments {
+    /// Folder that is the machine's root
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(crate) root: PathBuf,
+    /// What the kernel says.
+    #[command(flatten)]
+    pub(crate) firmware: Firmware,
 }
 
 /// Of `provision status`.

@@ -1,12 +1,14 @@
 //! `provision first-boot`: the configuration from wherever the machine's owner has put it, once.
 //!
-//! `/init` starts it in the root that will be `/`, before systemd runs. What it prints is for the console.
+//! `/init` starts it in the root that will be `/`, before systemd runs. What it prints is for the console. What needs the
+//! network is left to [`crate::network`], which this boot is then for.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use machine_facts::provision_record::{Change, Outcome, Record};
+use machine_facts::provision_record::{Outcome, Record};
+use provision::network_source::Choice;
 use provision::source::{
     FatDevice, FirmwareConfiguration, Source, SystemStrings, Told, find_drives, first,
 };
@@ -14,7 +16,9 @@ use provision::{Found, Manner, Place, Root, result_file, run as run_configuratio
 
 use crate::attached::{AttachedDrive, load_modules};
 use crate::cli::FirstBootArguments;
-use crate::conclude;
+use crate::firmware::Firmware;
+use crate::record::{failed, say_step, unsourced};
+use crate::{conclude, pending};
 
 /// The device by which QEMU gives files to a machine, and the module that shows them.
 const FIRMWARE_DEVICE: &str = "bus/acpi/devices/QEMU0002:00";
@@ -33,21 +37,49 @@ pub(crate) fn run(arguments: &FirstBootArguments) -> anyhow::Result<ExitCode> {
         println!("provision: this machine was configured before");
         return Ok(ExitCode::SUCCESS);
     }
-    let record = match first(&sources(arguments), &mut |told| say(told)) {
-        Ok(Some(found)) => apply(&found, &root),
-        Ok(None) => record(Outcome::Nothing),
-        Err(error) => record(Outcome::Failed {
-            reason: machine_facts::error::chain(&error),
-        }),
+    let (found, record) = match first(&sources(arguments), &mut |told| say(told)) {
+        Ok(Some(found)) => {
+            let record = apply(&found, &root);
+            (Some(found), record)
+        }
+        Ok(None) => (None, left_to_the_network(&arguments.firmware)?),
+        Err(error) => (None, failed(None, machine_facts::error::chain(&error))),
     };
+    if let Outcome::Deferred { .. } = record.outcome {
+        pending::request(&arguments.firmware.run, found.as_ref())?;
+    }
     result_file::write(&root, &record).context("cannot write down what was done")?;
     println!("provision: {record}");
     Ok(conclude(&record))
 }
 
+/// What is put off, if there is something to ask that is not here.
+fn left_to_the_network(firmware: &Firmware) -> anyhow::Result<Record> {
+    let choice = match firmware.choice()? {
+        Ok(choice) => choice,
+        Err(refused) => return Ok(refused),
+    };
+    Ok(match choice {
+        Choice::Nothing => unsourced(Outcome::Nothing),
+        Choice::Unread(name) => {
+            println!(
+                "provision: {name}: its metadata is not read; a drive or a file on the ESP is"
+            );
+            unsourced(Outcome::Nothing)
+        }
+        Choice::Source(source) => {
+            let addresses = vec![source.address().to_owned()];
+            Record {
+                source: Some(source.name()),
+                ..unsourced(Outcome::Deferred { addresses })
+            }
+        }
+    })
+}
+
 /// In the order in which they are asked; the first that has a configuration counts.
 fn sources(arguments: &FirstBootArguments) -> Vec<Box<dyn Source>> {
-    let sys = &arguments.sys;
+    let sys = &arguments.firmware.sys;
     if sys.join(FIRMWARE_DEVICE).exists() && !sys.join(FIRMWARE_ITEMS).exists() {
         load_modules(&[FIRMWARE_MODULE]);
     }
@@ -95,19 +127,5 @@ fn apply(found: &Found, root: &Root) -> Record {
         network: None,
         manner: Manner::Really,
     };
-    run_configuration(found, &place, &mut |step| {
-        if step.change != Change::Unchanged {
-            println!("provision: {step}");
-        }
-    })
-}
-
-fn record(outcome: Outcome) -> Record {
-    Record {
-        outcome,
-        source: None,
-        format: None,
-        digest: None,
-        steps: Vec::new(),
-    }
+    run_configuration(found, &place, &mut say_step)
 }

@@ -4,13 +4,14 @@
 
 use std::io::Read as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use provision_model::plan::{Fetching, Remote};
 use ureq::Agent;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::fetch::{Fetch, FetchError};
+use crate::patience::{Attempt, Patience};
 use crate::run::Network;
 
 /// Longest wait for the head of an answer, if the configuration does not say.
@@ -25,6 +26,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// Most bytes at an address.
 const BYTES_MAX: u64 = 512 << 20;
+/// What servers see of this program.
+pub(crate) const USER_AGENT: &str = concat!("keelson-provision/", env!("CARGO_PKG_VERSION"));
 /// Of the image.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -40,13 +43,6 @@ struct Client {
     https: Agent,
     total: Duration,
     tell: Box<dyn Fn(&str)>,
-}
-
-/// How one attempt ended that brought nothing.
-struct Attempt {
-    reason: String,
-    /// Whether another may end better.
-    may_pass: bool,
 }
 
 impl Network for Http<'static> {
@@ -94,6 +90,15 @@ fn roots(authorities: &[Vec<u8>]) -> Result<RootCerts, FetchError> {
     Ok(RootCerts::new_with_certs(&certificates))
 }
 
+/// Of a connection that trusts these.
+pub(crate) fn tls(roots: RootCerts) -> TlsConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    TlsConfig::builder()
+        .root_certs(roots)
+        .unversioned_rustls_crypto_provider(provider)
+        .build()
+}
+
 fn failure(url: &str, reason: impl std::fmt::Display) -> FetchError {
     FetchError {
         url: url.to_owned(),
@@ -110,53 +115,34 @@ fn agent(
         None => None,
         Some(url) => Some(ureq::Proxy::new(url).map_err(|error| failure(url, error))?),
     };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = TlsConfig::builder()
-        .root_certs(roots)
-        .unversioned_rustls_crypto_provider(provider)
-        .build();
     let head = seconds(fetching.head_seconds, HEAD);
     let agent = Agent::config_builder()
-        .tls_config(tls)
+        .tls_config(tls(roots))
         .proxy(proxy)
         .http_status_as_error(false)
         .accept_encoding("identity")
         .timeout_connect(Some(head))
         .timeout_recv_response(Some(head))
         .timeout_per_read(Some(STALL))
-        .user_agent(concat!("keelson-provision/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .build();
     Ok(agent.into())
 }
 
 impl Fetch for Client {
     fn fetch(&self, remote: &Remote) -> Result<Vec<u8>, FetchError> {
-        let end = Instant::now() + self.total;
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let attempt = match self.attempt(remote) {
-                Ok(bytes) => return Ok(bytes),
-                Err(attempt) => attempt,
-            };
-            let left = end.saturating_duration_since(Instant::now());
-            if !attempt.may_pass || left < pause {
-                return Err(failure(&remote.url, attempt.reason));
-            }
-            (self.tell)(&format!(
-                "{}: {}; trying again in {:.1} s, for {} s at most",
-                remote.url,
-                attempt.reason,
-                pause.as_secs_f64(),
-                left.as_secs()
-            ));
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+        let patience = Patience {
+            total: self.total,
+            first_pause: FIRST_PAUSE,
+            longest_pause: LONGEST_PAUSE,
+        };
+        let fetched = patience.persist(&remote.url, &self.tell, |left| self.attempt(remote, left));
+        fetched.map_err(|reason| failure(&remote.url, reason))
     }
 }
 
 impl Client {
-    fn attempt(&self, remote: &Remote) -> Result<Vec<u8>, Attempt> {
+    fn attempt(&self, remote: &Remote, left: Duration) -> Result<Vec<u8>, Attempt> {
         let agent = if remote.url.starts_with("https:") {
             &self.https
         } else {
@@ -166,30 +152,36 @@ impl Client {
         for (name, value) in remote.headers.iter().filter(|(_, value)| !value.is_empty()) {
             request = request.header(name, value);
         }
-        let lost = |error: String| Attempt {
-            reason: error,
-            may_pass: true,
-        };
-        let mut response = request.call().map_err(|error| lost(error.to_string()))?;
+        // A server that sends byte after byte must not have for ever, either.
+        let request = request.config().timeout_global(Some(left)).build();
+        let mut response = request.call().map_err(Attempt::lost)?;
         let status = response.status();
         if status != 200 {
-            return Err(Attempt {
-                reason: format!("the server answers {status}"),
-                may_pass: status.is_server_error() || status == 429 || status == 408,
-            });
+            return Err(not_answered(status));
         }
-        let mut bytes = Vec::new();
-        let mut body = response.body_mut().as_reader().take(BYTES_MAX + 1);
-        let read = body.read_to_end(&mut bytes);
-        read.map_err(|error| lost(error.to_string()))?;
-        if bytes.len() as u64 > BYTES_MAX {
-            return Err(Attempt {
-                reason: format!("there are more than {BYTES_MAX} bytes"),
-                may_pass: false,
-            });
-        }
-        Ok(bytes)
+        body(response.body_mut(), BYTES_MAX)
     }
+}
+
+/// What an answer that is none says of another attempt.
+pub(crate) fn not_answered(status: ureq::http::StatusCode) -> Attempt {
+    Attempt {
+        reason: format!("the server answers {status}"),
+        may_pass: status.is_server_error() || status == 429 || status == 408,
+    }
+}
+
+/// All bytes of an answer, if they are not more than that.
+pub(crate) fn body(body: &mut ureq::Body, most: u64) -> Result<Vec<u8>, Attempt> {
+    let mut bytes = Vec::new();
+    let read = body.as_reader().take(most + 1).read_to_end(&mut bytes);
+    read.map_err(Attempt::lost)?;
+    if bytes.len() as u64 > most {
+        return Err(Attempt::refused(format!(
+            "there are more than {most} bytes"
+        )));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

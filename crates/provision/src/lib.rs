@@ -5,16 +5,25 @@
 //! something is written, by [`Work::perform`], each thing durably, in one step, never through a link, and not
 //! at all if it is so already: what was cut off is finished by applying it again.
 //!
+//! Where a configuration is: [`source`] has the places that need no network, [`network_source`] those that do.
+//!
 //! It tells no running system of what it changed, makes no file systems, and reads no random numbers.
 
 mod accounts;
+pub mod command_line;
 mod commands;
 mod contents;
 pub mod fetch;
 mod findings;
 pub mod http;
 mod includes;
+pub mod metadata;
+#[cfg(test)]
+mod mock_server;
+pub mod network_source;
 mod operation;
+pub mod patience;
+pub mod platform;
 mod prepare;
 pub mod result_file;
 mod root;
@@ -27,5 +36,5 @@ pub use accounts::AccountsError;
 pub use operation::{Manner, OperationFailed};
 pub use prepare::{NotPrepared, prepare};
 pub use root::{Kind, Owner, PathProblem, Root, Seen};
-pub use run::{Found, Network, Place, run};
+pub use run::{Found, Network, Place, run, run_over};
 pub use work::Work;

@@ -5,7 +5,12 @@
 mod apply;
 mod attached;
 mod cli;
+mod firmware;
 mod first_boot;
+mod hand_over;
+mod network;
+mod pending;
+mod record;
 mod status;
 
 use std::process::ExitCode;
@@ -19,6 +24,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Apply(arguments) => apply::run(&arguments),
         Command::FirstBoot(arguments) => first_boot::run(&arguments),
+        Command::Network(arguments) => network::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
     };
     match result {

@@ -45,18 +45,20 @@ pub(crate) struct Preparation<'a> {
     taken: BTreeMap<String, KeyPath>,
 }
 
-/// Everything that a configuration wants of a root.
+/// Everything that a configuration wants of a root, over what the machine's platform wants.
 ///
 /// # Errors
 /// If it is refused, with all problems and where they stand; if it needs the network and `fetch` is none.
 pub fn prepare(
     configuration: &Configuration,
+    platform: &Plan,
     root: &Root,
     fetch: Option<&dyn Fetch>,
 ) -> Result<Work, NotPrepared> {
     let mut findings = Findings::default();
     let plan = includes::resolve(&configuration.plan, fetch, &mut findings);
     let plan = plan.map_err(NotPrepared::NeedsNetwork)?;
+    let plan = over(platform, plan, &mut findings);
     let addresses = contents::addresses(&plan);
     if fetch.is_none() && !addresses.is_empty() {
         return Err(NotPrepared::NeedsNetwork(addresses));
@@ -71,6 +73,20 @@ pub fn prepare(
     let bytes = contents::gather(&plan, fetch, &mut preparation.findings);
     preparation.whole(&plan, bytes);
     preparation.finish(configuration)
+}
+
+/// Each was judged by itself; together they may be wrong.
+fn over(platform: &Plan, plan: Plan, findings: &mut Findings) -> Plan {
+    if *platform == Plan::default() {
+        return plan;
+    }
+    let plan = platform.clone().merged(plan);
+    if findings.is_empty() {
+        for problem in rules::check(&plan) {
+            findings.add(&problem.key, problem.text);
+        }
+    }
+    plan
 }
 
 impl Preparation<'_> {

@@ -3,8 +3,10 @@
 //! Reading it is for [`machine_facts`].
 
 use std::io;
+use std::path::Path;
 
-use machine_facts::provision_record::{DONE, Outcome, PATH, Record};
+use machine_facts::provision_record::{DONE, Outcome, PATH, Record, Step};
+use machine_facts::system_root::SystemRoot;
 
 use crate::root::{Owner, Root};
 
@@ -30,6 +32,12 @@ fn put(root: &Root, path: &str, bytes: &[u8]) -> io::Result<()> {
     let path = root.real_path(path).map_err(io::Error::other)?;
     root.make_parents(&path)?;
     root.write(&path, bytes, MODE, Owner::default())
+}
+
+/// The steps of the record below a folder that is a root; none if there is none that can be read.
+pub fn steps(root: &Path) -> Vec<Step> {
+    let record = Record::read(&SystemRoot::new(root)).ok().flatten();
+    record.map_or_else(Vec::new, |record| record.steps)
 }
 
 /// Whether a configuration was dealt with for good.

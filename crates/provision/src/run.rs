@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use machine_facts::error::chain;
 use machine_facts::provision_record::{Outcome, Record, Step};
 use provision_model::plan::Fetching;
-use provision_model::{Configuration, Problem};
+use provision_model::{Configuration, Plan, Problem};
 use sha2::{Digest as _, Sha256};
 
 use crate::contents;
@@ -52,6 +52,16 @@ pub struct Place<'a> {
 
 /// Applies a configuration; what became of it is in the record, which is not written.
 pub fn run(found: &Found, place: &Place<'_>, tell: &mut dyn FnMut(&Step)) -> Record {
+    run_over(&Plan::default(), found, place, tell)
+}
+
+/// As [`run`], over what the machine's platform wants: where both have an opinion, the configuration's holds.
+pub fn run_over(
+    platform: &Plan,
+    found: &Found,
+    place: &Place<'_>,
+    tell: &mut dyn FnMut(&Step),
+) -> Record {
     let mut record = Record {
         outcome: Outcome::Applied,
         source: Some(found.source.clone()),
@@ -68,7 +78,8 @@ pub fn run(found: &Found, place: &Place<'_>, tell: &mut dyn FnMut(&Step)) -> Rec
     };
     record.format = Some(configuration.format.to_string());
     let mut steps = Vec::new();
-    record.outcome = apply(&configuration, found, place, &mut |step| {
+    let wanted = (&configuration, platform);
+    record.outcome = apply(wanted, found, place, &mut |step| {
         tell(step);
         steps.push(step.clone());
     });
@@ -77,7 +88,7 @@ pub fn run(found: &Found, place: &Place<'_>, tell: &mut dyn FnMut(&Step)) -> Rec
 }
 
 fn apply(
-    configuration: &Configuration,
+    (configuration, platform): (&Configuration, &Plan),
     found: &Found,
     place: &Place<'_>,
     tell: &mut dyn FnMut(&Step),
@@ -97,7 +108,7 @@ fn apply(
             return Outcome::Failed { reason };
         }
     };
-    let work = match prepare(configuration, place.root, fetch.as_deref()) {
+    let work = match prepare(configuration, platform, place.root, fetch.as_deref()) {
         Ok(work) => work,
         Err(NotPrepared::Refused(problems)) => return refused(found, &problems),
         Err(NotPrepared::NeedsNetwork(addresses)) => return Outcome::Deferred { addresses },

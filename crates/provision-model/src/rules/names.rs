@@ -8,7 +8,7 @@ const HOSTNAME_MAX: usize = 64;
 const ACCOUNT_MAX: usize = 31;
 
 /// RFC 1123's, of one or several labels.
-pub(super) fn is_hostname(text: &str) -> bool {
+pub fn is_hostname(text: &str) -> bool {
     let is_label = |label: &str| {
         let bytes = label.as_bytes();
         (1..=63).contains(&bytes.len())

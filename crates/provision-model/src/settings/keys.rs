@@ -27,6 +27,41 @@ pub(super) struct Settings {
     pub(super) files: Vec<File>,
     pub(super) links: Vec<Link>,
     pub(super) units: Vec<Unit>,
+    pub(super) cluster: Option<Cluster>,
+    pub(super) credentials: Vec<Credential>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Credential {
+    pub(super) name: String,
+    pub(super) contents: Option<String>,
+    pub(super) contents_base64: Option<String>,
+    pub(super) source: Option<String>,
+    pub(super) digest: Option<String>,
+    #[serde(default)]
+    pub(super) gzip: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Cluster {
+    pub(super) name: Option<String>,
+    pub(super) address: Option<String>,
+    pub(super) members: BTreeMap<String, String>,
+    pub(super) discovery: Option<String>,
+    pub(super) dns: Option<String>,
+    pub(super) token: Option<String>,
+    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) tls: Option<ClusterTls>,
+}
+
+/// PEM.
+#[derive(Debug, Deserialize)]
+pub(super) struct ClusterTls {
+    pub(super) authority: String,
+    pub(super) certificate: String,
+    pub(super) key: String,
 }
 
 #[derive(Debug, Deserialize)]

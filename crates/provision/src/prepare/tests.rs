@@ -408,7 +408,13 @@ fn what_is_cut_off_is_finished_by_the_next_run() {
     let root = Root::open(image.0.path()).unwrap();
     let configuration = provision_model::Configuration::parse(text.as_bytes()).unwrap();
     fs::remove_file(image.at("srv")).unwrap();
-    let work = super::prepare(&configuration, &root, None).unwrap();
+    let work = super::prepare(
+        &configuration,
+        &provision_model::Plan::default(),
+        &root,
+        None,
+    )
+    .unwrap();
     image.put("srv", "in the way");
     let mut steps = Vec::new();
     let failed = work.perform(&root, Manner::Really, &mut |step| steps.push(step.clone()));

@@ -6,15 +6,11 @@
 use std::fs::File;
 use std::path::PathBuf;
 
+use disk_format::configuration_file::{FOLDER, STEM, find};
 use disk_format::esp::{Esp, EspError};
 
 use super::{Source, SourceError};
 use crate::run::Found;
-
-/// In the file system.
-const FOLDER: &str = "keelson";
-/// Before the ending, which says nothing: the text tells its format.
-const STEM: &str = "config.";
 
 /// A partition that may have one.
 #[derive(Debug)]
@@ -23,11 +19,6 @@ pub struct FatDevice {
     pub what: &'static str,
     /// Its device node, or an image of it.
     pub device: PathBuf,
-}
-
-/// FAT keeps names in whatever case they were written.
-fn is_configuration(name: &str) -> bool {
-    name.to_ascii_lowercase().starts_with(STEM)
 }
 
 impl FatDevice {
@@ -46,24 +37,6 @@ impl FatDevice {
             problem: format!("cannot be read: {}", machine_facts::error::chain(error)),
         }
     }
-
-    fn names(&self, esp: &Esp<File>) -> Result<Vec<String>, SourceError> {
-        let failed = |error| self.malformed(&error);
-        let folders = esp.list("").map_err(failed)?;
-        let folder = folders
-            .iter()
-            .find(|name| name.eq_ignore_ascii_case(FOLDER));
-        let Some(folder) = folder else {
-            return Ok(Vec::new());
-        };
-        let mut names = esp.list(folder).map_err(failed)?;
-        names.retain(|name| is_configuration(name));
-        names.sort();
-        Ok(names
-            .iter()
-            .map(|name| format!("{folder}/{name}"))
-            .collect())
-    }
 }
 
 impl Source for FatDevice {
@@ -73,7 +46,7 @@ impl Source for FatDevice {
 
     fn look(&self) -> Result<Option<Found>, SourceError> {
         let esp = self.open()?;
-        let names = self.names(&esp)?;
+        let names = find(&esp).map_err(|error| self.malformed(&error))?;
         let name = match &names[..] {
             [] => return Ok(None),
             [name] => name,
