@@ -29,6 +29,7 @@ enum Layer {
 /// Every crate of the workspace; `crates/README.md` draws the same.
 const LAYERS: &[(&str, Layer)] = &[
     ("systemd-unit", Layer::Formats),
+    ("container-model", Layer::Models),
     ("disk-format", Layer::Models),
     ("fleet-model", Layer::Models),
     ("kv-model", Layer::Models),
