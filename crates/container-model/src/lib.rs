@@ -20,6 +20,7 @@ pub mod network;
 pub mod options;
 pub mod policy;
 pub mod port;
+pub mod quadlet;
 pub mod reference;
 pub mod resources;
 pub mod seccomp;
