@@ -60,6 +60,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("kvctl", Layer::Programs),
     ("fleetctl", Layer::Programs),
     ("fleetd", Layer::Programs),
+    ("container-monitor", Layer::Programs),
     ("launch", Layer::Programs),
     ("osctl", Layer::Programs),
     ("provision", Layer::Programs),

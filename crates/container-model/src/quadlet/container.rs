@@ -14,7 +14,7 @@ use crate::reference::ImageReference;
 use crate::user::UserOption;
 
 const SECTION: &str = "Container";
-const LAUNCH: &str = "/usr/bin/launch run";
+const LAUNCH: &str = "/usr/bin/launch";
 
 pub(super) fn generate(file: &QuadletFile) -> Result<GeneratedUnit, Vec<Problem>> {
     let mut problems = Vec::new();
@@ -130,9 +130,14 @@ impl Translation<'_> {
         let image = self.image();
         let arguments = self.arguments();
         let quoted: Vec<String> = self.words.iter().map(|word| quoted(word)).collect();
-        [&[LAUNCH.to_owned()], &quoted[..], &[image], &arguments[..]]
-            .concat()
-            .join(" ")
+        [
+            &[format!("{LAUNCH} run")],
+            &quoted[..],
+            &[image],
+            &arguments[..],
+        ]
+        .concat()
+        .join(" ")
     }
 
     fn option(&mut self, option: &str, value: &str) {
@@ -213,6 +218,7 @@ impl Translation<'_> {
                 self.option("--security-opt", &format!("no-new-privileges={on}"));
             }
             "Notify" => self.notify(key),
+            "Pull" => self.only(key, &["never"], "images are loaded, and not pulled yet"),
             "ReadOnlyTmpfs" => self.read_only_tmpfs(key),
             "SeccompProfile" => self.seccomp(key),
             // It holds anyway, either way of it: there is no SELinux.
@@ -432,6 +438,10 @@ fn text(
     }
     options.extend(copied("Service"));
     options.push(("Service", "ExecStart", command.to_owned()));
+    // If the payload does not end in time, systemd kills the monitor with it before that could clean up.
+    let name = last(entries, SECTION, "ContainerName").map_or("%N", |entry| entry.value.as_str());
+    let clean = format!("-{LAUNCH} clean {}", quoted(name));
+    options.push(("Service", "ExecStopPost", clean));
     options.extend(copied("Install"));
     let written = options
         .iter()

@@ -64,17 +64,6 @@ fn is_address(text: &str) -> Result<(), Malformed> {
     }
 }
 
-fn is_pull(text: &str) -> Result<(), Malformed> {
-    if matches!(text, "always" | "missing" | "never") {
-        return Ok(());
-    }
-    Err(Malformed::new(
-        "pull policy",
-        text,
-        "always, missing and never are supported",
-    ))
-}
-
 fn is_absolute(text: &str) -> Result<(), Malformed> {
     mount::absolute(text)
         .map(|_| ())
@@ -182,7 +171,7 @@ pub(super) const KEYS: &[(&str, Handling)] = &[
     ("Pod", Refused("pods are not supported")),
     ("PodmanArgs", Refused(PODMAN)),
     ("PublishPort", Refused(BRIDGE)),
-    ("Pull", One("--pull", is_pull)),
+    ("Pull", Special),
     ("ReadOnly", Flag("--read-only")),
     ("ReadOnlyTmpfs", Special),
     ("ReloadCmd", Refused("write `ExecReload=` into [Service]")),
@@ -196,7 +185,10 @@ pub(super) const KEYS: &[(&str, Handling)] = &[
         Refused("`RestartSec=` in [Service] says when"),
     ),
     ("Rootfs", Refused("a container is made of an image")),
-    ("RunInit", Flag("--init")),
+    (
+        "RunInit",
+        Refused("an init beside the payload is not supported yet"),
+    ),
     ("SeccompProfile", Special),
     ("Secret", Each("--secret", is::<SecretOption>)),
     ("SecurityLabelDisable", Special),

@@ -53,6 +53,7 @@ DelegateSubgroup=launch
 KillMode=mixed
 SyslogIdentifier=%N
 ExecStart=/usr/bin/launch run --network=host --security-opt=no-new-privileges=false --name=%N busybox
+ExecStopPost=-/usr/bin/launch clean %N
 
 [Install]
 WantedBy=multi-user.target
