@@ -3,7 +3,7 @@
 //! Writes no file and resolves nothing. `host-gateway` is refused: which address that is depends on a
 //! bridge that is not known here.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::str::FromStr;
 
 use crate::malformed::Malformed;

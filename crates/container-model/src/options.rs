@@ -3,7 +3,7 @@
 //! Reads no command line and no unit file: those who do give each option to the parser of its type.
 //! What does not go together is found by [`ContainerOptions::check`].
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::str::FromStr;
 
 use crate::capability::CapabilityOption;

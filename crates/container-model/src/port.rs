@@ -2,7 +2,7 @@
 //!
 //! Binds none. Ranges must be of equal length on both sides.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use crate::malformed::Malformed;

@@ -186,7 +186,7 @@ fn check_registry(registry: &str) -> Result<(), &'static str> {
         return Err("the registry's port is no number up to 65535");
     }
     if let Some(address) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        let is_address = address.parse::<std::net::Ipv6Addr>().is_ok();
+        let is_address = address.parse::<core::net::Ipv6Addr>().is_ok();
         return is_address
             .then_some(())
             .ok_or("the registry is no IPv6 address");

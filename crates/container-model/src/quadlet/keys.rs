@@ -58,7 +58,7 @@ fn is_entrypoint(text: &str) -> Result<(), Malformed> {
 }
 
 fn is_address(text: &str) -> Result<(), Malformed> {
-    match text.parse::<std::net::IpAddr>() {
+    match text.parse::<core::net::IpAddr>() {
         Ok(_) => Ok(()),
         Err(_) => Err(Malformed::new("IP address", text, "write it in numbers")),
     }

@@ -102,49 +102,51 @@ fn keys_become_options() {
     assert!(!command("ReadOnly=no").contains("read-only"));
 }
 
+/// Lines of [Container], and what is said of them.
+const MISTAKES: &[(&str, &str)] = &[
+    (
+        "Imgae=a",
+        "web.container:4: [Container] Imgae: there is no such key; `Image` is meant?",
+    ),
+    (
+        "publishport=1",
+        "web.container:4: [Container] publishport: there is no such key; `PublishPort` is meant?",
+    ),
+    (
+        "HealthCmd=a",
+        "web.container:4: [Container] HealthCmd: not supported: health checks are not supported yet",
+    ),
+    (
+        "ReadOnly=perhaps",
+        "web.container:4: [Container] ReadOnly: `perhaps` is neither yes nor no",
+    ),
+    (
+        "Group=a",
+        "web.container:4: [Container] Group: it needs `User=` beside it",
+    ),
+    (
+        "Volume=a.volume:/a",
+        "web.container:4: [Container] Volume: `.volume` files are not supported: name the volume itself",
+    ),
+    (
+        "[Service]\nKillMode=process",
+        "web.container:5: [Service] KillMode: `process` is not possible here: mixed",
+    ),
+    (
+        "[Service]\nExecStart=/bin/a",
+        "web.container:5: [Service] ExecStart: it is made of [Container]",
+    ),
+    (
+        "[Install]\nAlso=b.service",
+        "web.container:5: [Install] Also: not supported here; Alias, WantedBy, RequiredBy, UpheldBy, DefaultInstance are",
+    ),
+    ("Exec", "web.container:4: no `=`, systemd ignores the line"),
+];
+
 #[test]
 fn mistakes_are_told_with_file_line_and_key() {
-    let cases = [
-        (
-            "Imgae=a",
-            "web.container:4: [Container] Imgae: there is no such key; `Image` is meant?",
-        ),
-        (
-            "publishport=1",
-            "web.container:4: [Container] publishport: there is no such key; `PublishPort` is meant?",
-        ),
-        (
-            "HealthCmd=a",
-            "web.container:4: [Container] HealthCmd: not supported: health checks are not supported yet",
-        ),
-        (
-            "ReadOnly=perhaps",
-            "web.container:4: [Container] ReadOnly: `perhaps` is neither yes nor no",
-        ),
-        (
-            "Group=a",
-            "web.container:4: [Container] Group: it needs `User=` beside it",
-        ),
-        (
-            "Volume=a.volume:/a",
-            "web.container:4: [Container] Volume: `.volume` files are not supported: name the volume itself",
-        ),
-        (
-            "[Service]\nKillMode=process",
-            "web.container:5: [Service] KillMode: `process` is not possible here: mixed",
-        ),
-        (
-            "[Service]\nExecStart=/bin/a",
-            "web.container:5: [Service] ExecStart: it is made of [Container]",
-        ),
-        (
-            "[Install]\nAlso=b.service",
-            "web.container:5: [Install] Also: not supported here; Alias, WantedBy, RequiredBy, UpheldBy, DefaultInstance are",
-        ),
-        ("Exec", "web.container:4: no `=`, systemd ignores the line"),
-    ];
-    for (lines, expected) in cases {
-        assert_eq!(problems(&container(lines)), [expected], "{lines}");
+    for (lines, expected) in MISTAKES {
+        assert_eq!(problems(&container(lines)), [*expected], "{lines}");
     }
     let bad = problems(&container("Memory=1\n[Kube]\nA=b"));
     assert_eq!(bad.len(), 2, "{bad:?}");
