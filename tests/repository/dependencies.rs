@@ -29,6 +29,7 @@ enum Layer {
 /// Every crate of the workspace; `crates/README.md` draws the same.
 const LAYERS: &[(&str, Layer)] = &[
     ("systemd-unit", Layer::Formats),
+    ("container-model", Layer::Models),
     ("disk-format", Layer::Models),
     ("fleet-model", Layer::Models),
     ("kv-model", Layer::Models),
@@ -59,6 +60,8 @@ const LAYERS: &[(&str, Layer)] = &[
     ("kvctl", Layer::Programs),
     ("fleetctl", Layer::Programs),
     ("fleetd", Layer::Programs),
+    ("container-monitor", Layer::Programs),
+    ("launch", Layer::Programs),
     ("osctl", Layer::Programs),
     ("provision", Layer::Programs),
     ("updaterd", Layer::Programs),

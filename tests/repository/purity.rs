@@ -12,6 +12,7 @@ use crate::rust_source::{
 
 /// Source folders of the model crates.
 const MODEL_FOLDERS: &[&str] = &[
+    "crates/container-model/src/",
     "crates/disk-format/src/",
     "crates/etcd-v2/src/",
     "crates/etcd-v3/src/",

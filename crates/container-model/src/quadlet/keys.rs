@@ -1,0 +1,242 @@
+//! The keys of `[Container]`: which option of `launch run` each becomes, or why it is refused.
+//!
+//! Keys that need more than an option stand here as [`Handling::Special`]; `container` knows them.
+
+use std::str::FromStr;
+
+use crate::capability::CapabilityOption;
+use crate::command::parse_entrypoint;
+use crate::device::DeviceOption;
+use crate::environment::Variable;
+use crate::host_entry::HostEntry;
+use crate::malformed::Malformed;
+use crate::mount;
+use crate::name::Name;
+use crate::network::Network;
+use crate::options::{HostName, Label};
+use crate::resources::{MemorySize, PidsLimit};
+use crate::secret::SecretOption;
+use crate::signal::Signal;
+use crate::sysctl::Sysctl;
+use crate::ulimit::Ulimit;
+
+/// Whether a value will be understood when it runs.
+pub(super) type Check = fn(&str) -> Result<(), Malformed>;
+
+/// What becomes of a key.
+pub(super) enum Handling {
+    /// One value: the last counts.
+    One(&'static str, Check),
+    /// Each value is an option.
+    Each(&'static str, Check),
+    /// Each word of each value is an option.
+    Words(&'static str, Check),
+    /// A boolean; true is the option.
+    Flag(&'static str),
+    /// `container` does it.
+    Special,
+    /// It is not supported, for this reason.
+    Refused(&'static str),
+}
+
+use Handling::{Each, Flag, One, Refused, Special, Words};
+
+fn is<T: FromStr<Err = Malformed>>(text: &str) -> Result<(), Malformed> {
+    text.parse::<T>().map(|_| ())
+}
+
+fn is_mount(text: &str) -> Result<(), Malformed> {
+    mount::parse_mount(text).map(|_| ())
+}
+
+fn is_tmpfs(text: &str) -> Result<(), Malformed> {
+    mount::parse_tmpfs(text).map(|_| ())
+}
+
+fn is_entrypoint(text: &str) -> Result<(), Malformed> {
+    parse_entrypoint(text).map(|_| ())
+}
+
+fn is_address(text: &str) -> Result<(), Malformed> {
+    match text.parse::<core::net::IpAddr>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Malformed::new("IP address", text, "write it in numbers")),
+    }
+}
+
+fn is_absolute(text: &str) -> Result<(), Malformed> {
+    mount::absolute(text)
+        .map(|_| ())
+        .map_err(|reason| Malformed::new("path", text, reason))
+}
+
+fn is_word(text: &str) -> Result<(), Malformed> {
+    if text.is_empty() || text.contains(char::is_whitespace) {
+        return Err(Malformed::new(
+            "word",
+            text,
+            "one word without white space is wanted",
+        ));
+    }
+    Ok(())
+}
+
+fn is_network(text: &str) -> Result<(), Malformed> {
+    match text.parse()? {
+        Network::Host | Network::None => Ok(()),
+        Network::Bridge | Network::Named(_) => Err(Malformed::new(
+            "network that is supported yet",
+            text,
+            "`host` and `none` are",
+        )),
+    }
+}
+
+const BRIDGE: &str = "networks of the container's own are not supported yet";
+const HEALTH: &str = "health checks are not supported yet";
+const IDENTIFIERS: &str = "user namespaces are not supported";
+const SELINUX: &str = "SELinux is not in the image";
+const PODMAN: &str = "it is about podman alone";
+
+/// Every key that podman's Quadlet has in `[Container]`.
+pub(super) const KEYS: &[(&str, Handling)] = &[
+    ("AddCapability", Words("--cap-add", is::<CapabilityOption>)),
+    ("AddDevice", Each("--device", is::<DeviceOption>)),
+    ("AddHost", Each("--add-host", is::<HostEntry>)),
+    ("Annotation", Words("--annotation", is::<Label>)),
+    ("AppArmor", Refused("AppArmor profiles are not supported")),
+    (
+        "AutoUpdate",
+        Refused("images are not updated by themselves"),
+    ),
+    ("CgroupsMode", Special),
+    ("ContainerName", One("--name", is::<Name>)),
+    ("ContainersConfModule", Refused(PODMAN)),
+    ("DNS", Each("--dns", is_address)),
+    ("DNSOption", Each("--dns-option", is_word)),
+    ("DNSSearch", Each("--dns-search", is_word)),
+    (
+        "DropCapability",
+        Words("--cap-drop", is::<CapabilityOption>),
+    ),
+    ("Entrypoint", One("--entrypoint", is_entrypoint)),
+    ("Environment", Words("--env", is::<Variable>)),
+    ("EnvironmentFile", Special),
+    (
+        "EnvironmentHost",
+        Refused("write the variables down, or `Environment=NAME` with `PassEnvironment=`"),
+    ),
+    ("Exec", Special),
+    ("ExposeHostPort", Refused(BRIDGE)),
+    ("GIDMap", Refused(IDENTIFIERS)),
+    ("GlobalArgs", Refused(PODMAN)),
+    ("Group", Special),
+    ("GroupAdd", Each("--group-add", is_word)),
+    ("HealthCmd", Refused(HEALTH)),
+    ("HealthInterval", Refused(HEALTH)),
+    ("HealthLogDestination", Refused(HEALTH)),
+    ("HealthMaxLogCount", Refused(HEALTH)),
+    ("HealthMaxLogSize", Refused(HEALTH)),
+    ("HealthOnFailure", Refused(HEALTH)),
+    ("HealthRetries", Refused(HEALTH)),
+    ("HealthStartPeriod", Refused(HEALTH)),
+    ("HealthStartupCmd", Refused(HEALTH)),
+    ("HealthStartupInterval", Refused(HEALTH)),
+    ("HealthStartupRetries", Refused(HEALTH)),
+    ("HealthStartupSuccess", Refused(HEALTH)),
+    ("HealthStartupTimeout", Refused(HEALTH)),
+    ("HealthTimeout", Refused(HEALTH)),
+    ("HostName", One("--hostname", is::<HostName>)),
+    (
+        "HttpProxy",
+        Refused("variables of a proxy are not passed on; write them down"),
+    ),
+    ("IP", Refused(BRIDGE)),
+    ("IP6", Refused(BRIDGE)),
+    ("Image", Special),
+    ("Label", Words("--label", is::<Label>)),
+    ("LogDriver", Special),
+    ("LogOpt", Refused("the journal has no options here")),
+    (
+        "Mask",
+        Refused("which paths are hidden cannot be chosen one by one"),
+    ),
+    ("Memory", One("--memory", is::<MemorySize>)),
+    ("Mount", Each("--mount", is_mount)),
+    ("Network", One("--network", is_network)),
+    ("NetworkAlias", Refused(BRIDGE)),
+    ("NoNewPrivileges", Special),
+    ("Notify", Special),
+    ("PidsLimit", One("--pids-limit", is::<PidsLimit>)),
+    ("Pod", Refused("pods are not supported")),
+    ("PodmanArgs", Refused(PODMAN)),
+    ("PublishPort", Refused(BRIDGE)),
+    ("Pull", Special),
+    ("ReadOnly", Flag("--read-only")),
+    ("ReadOnlyTmpfs", Special),
+    ("ReloadCmd", Refused("write `ExecReload=` into [Service]")),
+    (
+        "ReloadSignal",
+        Refused("write `ExecReload=` into [Service]"),
+    ),
+    ("Retry", Refused("`Restart=` in [Service] tries again")),
+    (
+        "RetryDelay",
+        Refused("`RestartSec=` in [Service] says when"),
+    ),
+    ("Rootfs", Refused("a container is made of an image")),
+    (
+        "RunInit",
+        Refused("an init beside the payload is not supported yet"),
+    ),
+    ("SeccompProfile", Special),
+    ("Secret", Each("--secret", is::<SecretOption>)),
+    ("SecurityLabelDisable", Special),
+    ("SecurityLabelFileType", Refused(SELINUX)),
+    ("SecurityLabelLevel", Refused(SELINUX)),
+    ("SecurityLabelNested", Refused(SELINUX)),
+    ("SecurityLabelType", Refused(SELINUX)),
+    ("ServiceName", Refused("the unit has the file's name")),
+    ("ShmSize", One("--shm-size", is::<MemorySize>)),
+    ("StartWithPod", Refused("pods are not supported")),
+    ("StopSignal", One("--stop-signal", is::<Signal>)),
+    ("StopTimeout", Special),
+    ("SubGIDMap", Refused(IDENTIFIERS)),
+    ("SubUIDMap", Refused(IDENTIFIERS)),
+    ("Sysctl", Words("--sysctl", is::<Sysctl>)),
+    ("Timezone", Refused("write `Environment=TZ=…`")),
+    ("Tmpfs", Each("--tmpfs", is_tmpfs)),
+    ("UIDMap", Refused(IDENTIFIERS)),
+    ("Ulimit", Each("--ulimit", is::<Ulimit>)),
+    ("Unmask", Special),
+    ("User", Special),
+    ("UserNS", Refused(IDENTIFIERS)),
+    ("Volume", Special),
+    ("WorkingDir", One("--workdir", is_absolute)),
+];
+
+/// The key's handling.
+pub(super) fn find(key: &str) -> Option<&'static Handling> {
+    let entry = KEYS.iter().find(|(name, _)| *name == key);
+    entry.map(|(_, handling)| handling)
+}
+
+/// A key that is nearly the one that was written: other case, or one letter off.
+pub(super) fn similar(key: &str) -> Option<&'static str> {
+    let lower = key.to_ascii_lowercase();
+    let names = || KEYS.iter().map(|(name, _)| *name);
+    let same = names().find(|name| name.to_ascii_lowercase() == lower);
+    same.or_else(|| names().find(|name| is_one_off(&name.to_ascii_lowercase(), &lower)))
+}
+
+/// Whether one letter was left out, added, changed, or changed places with its neighbour.
+fn is_one_off(right: &str, written: &str) -> bool {
+    let (a, b) = (right.as_bytes(), written.as_bytes());
+    let head = a.iter().zip(b).take_while(|(x, y)| x == y).count();
+    let (a, b) = (&a[head..], &b[head..]);
+    let rest = |from: &[u8], skip: usize| from.get(skip..).map(<[u8]>::to_vec);
+    rest(a, 1) == Some(b.to_vec())
+        || rest(b, 1) == Some(a.to_vec())
+        || (!a.is_empty() && rest(a, 1) == rest(b, 1))
+        || (a.len() >= 2 && b.len() >= 2 && a[0] == b[1] && a[1] == b[0] && a[2..] == b[2..])
+}

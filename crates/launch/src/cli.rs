@@ -1,0 +1,63 @@
+//! The command line.
+//!
+//! Says what there is; the commands have files of their own, and the options of `run` are in
+//! `run_arguments`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use container_model::ImageReference;
+use container_model::name::Name;
+
+use crate::run_arguments::RunArguments;
+
+/// Runs containers as systemd units.
+#[derive(Debug, Parser)]
+#[command(name = "launch", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a container until it ends, as the main process of a unit or in a terminal
+    Run(Box<RunArguments>),
+    /// Load the images of an archive: `docker save`, or an OCI image layout as a tar file
+    Load(LoadArguments),
+    /// List images
+    Images,
+    /// Judge Quadlet files: all that is wrong, with file, line and key
+    Check(CheckArguments),
+    /// Remove what a container left, if it runs no more; its monitor calls this
+    #[command(hide = true)]
+    Clean(CleanArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// Files that end with .container; drop-ins beside them are read too
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Print the units that are made of them
+    #[arg(long)]
+    pub(crate) print: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoadArguments {
+    /// The archive, not compressed
+    pub(crate) file: PathBuf,
+    /// Name the image, instead of the names that the archive has
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) name: Option<ImageReference>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CleanArguments {
+    /// The container's
+    pub(crate) name: Name,
+    /// The caller is the container's monitor, and holds its lock
+    #[arg(long)]
+    pub(crate) by_monitor: bool,
+}

@@ -1,0 +1,230 @@
+//! `launch run`: everything before the monitor, in the order in which it can be undone.
+//!
+//! The policy is asked before containerd is, the name is taken before anything has it, and what a failure
+//! leaves is removed at once. It ends by becoming the monitor, with the container's root mounted in a
+//! namespace that no other process has.
+
+mod bundle;
+mod devices;
+mod files;
+mod folder;
+mod image_files;
+mod root;
+mod unit;
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+use container_model::ImageReference;
+use container_model::mount::{MountSource, Propagation};
+use container_model::name::Name;
+use container_model::network::Network;
+use container_model::options::ContainerOptions;
+
+use crate::cli::CleanArguments;
+use crate::policy;
+use crate::run_arguments::{Notify, RunArguments};
+use crate::store::{Image, RootMount, Store};
+use crate::unpack;
+use folder::ContainerFolder;
+use unit::Unit;
+
+const MONITOR: &str = "/usr/lib/keelson/launch-monitor";
+
+/// A container that only its monitor is missing to.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    words: Vec<String>,
+    folder: ContainerFolder,
+}
+
+/// Makes everything ready for the monitor.
+pub(crate) async fn prepare(arguments: &RunArguments) -> anyhow::Result<Prepared> {
+    let options = arguments.options()?;
+    options.check()?;
+    refuse(&options)?;
+    policy::check(&arguments.image)?;
+    let unit = Unit::of_this_process()?;
+    unit.check(&options)?;
+    let name = name(arguments, &unit)?;
+    let store = Store::connect().await?;
+    sweep(&store).await;
+    let folder = ContainerFolder::take(&name)?;
+    // What one of that name left that was killed with its monitor.
+    store.remove_container_root(name.as_str()).await?;
+    let prepared = fill(arguments, &options, &unit, &name, &store, folder).await;
+    if prepared.is_err() {
+        let _unmounted = root::unmount_here();
+        let _removed = store.remove_container_root(name.as_str()).await;
+        let _removed = ContainerFolder::remove(&name);
+    }
+    prepared
+}
+
+/// What the model knows and this program does not do.
+fn refuse(options: &ContainerOptions) -> anyhow::Result<()> {
+    if !matches!(options.network, Network::Host | Network::None) {
+        bail!("networks of the container's own are not supported yet: --network host and none are");
+    }
+    for mount in &options.mounts {
+        match &mount.source {
+            MountSource::AnonymousVolume => {
+                bail!(
+                    "volumes without a name are not supported: name the one at {}",
+                    mount.target
+                );
+            }
+            MountSource::Bind { propagation, .. }
+                if matches!(
+                    propagation,
+                    Propagation::Shared | Propagation::RecursiveShared
+                ) =>
+            {
+                bail!(
+                    "the propagation `{propagation}` is not supported: mounts of a container stay its own"
+                );
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn name(arguments: &RunArguments, unit: &Unit) -> anyhow::Result<Name> {
+    match (&arguments.name, unit.name()) {
+        (Some(name), _) => Ok(name.clone()),
+        (None, Some(unit)) => {
+            // `@` and `\` of units are no part of Docker's names.
+            let plain = |c: char| {
+                if c.is_ascii_alphanumeric() || "_.-".contains(c) {
+                    c
+                } else {
+                    '_'
+                }
+            };
+            let name: String = unit.chars().map(plain).collect();
+            name.parse().with_context(|| {
+                format!("the unit's name {unit} cannot be the container's: use --name")
+            })
+        }
+        (None, None) => Ok(format!("launch-{}", std::process::id()).parse()?),
+    }
+}
+
+/// Removes what containers left whose monitor, or whose launcher, was killed. It is nobody's fault here if
+/// that fails.
+async fn sweep(store: &Store) {
+    let mut names = ContainerFolder::all();
+    let roots = store.container_roots().await.unwrap_or_default();
+    names.extend(roots.iter().filter_map(|name| name.parse().ok()));
+    for name in names {
+        if ContainerFolder::is_abandoned(&name) {
+            let _removed = store.remove_container_root(name.as_str()).await;
+            let _removed = ContainerFolder::remove(&name);
+        }
+    }
+}
+
+/// An image by its name; one with a digest may have been stored under another tag.
+async fn find(store: &Store, reference: &ImageReference) -> anyhow::Result<Option<Image>> {
+    let Some(digest) = reference.digest() else {
+        return store.image(&reference.to_string()).await;
+    };
+    let repository = format!("{}/{}", reference.registry(), reference.repository());
+    let is_it = |image: &Image| {
+        let rest = image.name.strip_prefix(&repository);
+        image.digest == *digest && rest.is_some_and(|rest| rest.starts_with([':', '@']))
+    };
+    Ok(store.images().await?.into_iter().find(is_it))
+}
+
+async fn fill(
+    arguments: &RunArguments,
+    options: &ContainerOptions,
+    unit: &Unit,
+    name: &Name,
+    store: &Store,
+    folder: ContainerFolder,
+) -> anyhow::Result<Prepared> {
+    let reference = &arguments.image;
+    let image = find(store, reference).await?;
+    let image = image.with_context(|| {
+        format!("{reference} is not on this machine: load it with `launch load`")
+    })?;
+    let lease = store.lease("run").await?;
+    let unpacked = unpack::unpack(lease.store(), &image).await;
+    let root: anyhow::Result<(unpack::Unpacked, RootMount)> = match unpacked {
+        Ok(unpacked) => {
+            let root = lease
+                .store()
+                .container_root(name.as_str(), &unpacked.top)
+                .await;
+            root.map(|root| (unpacked, root))
+        }
+        Err(error) => Err(error),
+    };
+    let ended = lease.end().await;
+    let (unpacked, root) = root.with_context(|| reference.to_string())?;
+    ended?;
+    root::mount_privately(&root)?;
+    let stop_signal = container_model::spec::stop_signal(options, &unpacked.configuration)?;
+    bundle::write(
+        &folder,
+        options,
+        &unpacked.configuration,
+        unit,
+        name,
+        arguments.notify,
+    )?;
+    let words = vec![
+        format!("--name={name}"),
+        format!("--bundle={}", path_text(folder.path())?),
+        format!("--image={reference}"),
+        format!("--cgroup-manager={}", unit.cgroup_manager()),
+        format!("--stop-signal={}", stop_signal.number()),
+        format!("--readiness={}", readiness(arguments.notify)),
+        format!("--output={}", unit.output()),
+        format!("--sockets={}", unit.sockets()),
+        format!("--launcher={}", path_text(&std::env::current_exe()?)?),
+    ];
+    Ok(Prepared { words, folder })
+}
+
+fn path_text(path: &Path) -> anyhow::Result<&str> {
+    path.to_str()
+        .with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+fn readiness(notify: Notify) -> &'static str {
+    match notify {
+        Notify::Start => "start",
+        Notify::Payload => "payload",
+    }
+}
+
+impl Prepared {
+    /// Becomes the monitor. It returns only if that fails.
+    pub(crate) fn become_monitor(self) -> anyhow::Result<()> {
+        // The monitor holds the name from now on.
+        self.folder.keep_across_exec()?;
+        let error = Command::new(MONITOR).args(&self.words).exec();
+        let name = self.folder.name().clone();
+        let _removed = ContainerFolder::remove(&name);
+        Err(error).context(MONITOR)
+    }
+}
+
+/// Removes what a container left. It runs where the root is still mounted.
+pub(crate) async fn clean(arguments: &CleanArguments) -> anyhow::Result<()> {
+    let name = &arguments.name;
+    if !arguments.by_monitor && !ContainerFolder::is_abandoned(name) {
+        bail!("the container {name} is running");
+    }
+    root::unmount_here()?;
+    ContainerFolder::remove(name)?;
+    let store = Store::connect().await?;
+    store.remove_container_root(name.as_str()).await?;
+    store.collect_garbage().await
+}

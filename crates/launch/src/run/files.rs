@@ -1,0 +1,133 @@
+//! Files that the launcher makes for a container: `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`, secrets, the
+//! folder of the notify socket, and folders of volumes.
+//!
+//! They are in the container's folder and go with it; named volumes stay.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use container_model::host_entry::{hosts_file, resolver_file};
+use container_model::mount::{Access, MissingSource, MountSource};
+use container_model::network::Network;
+use container_model::options::ContainerOptions;
+use container_model::spec::{BoundFile, VolumeKey};
+
+/// Named volumes are below it.
+const VOLUMES: &str = "/var/lib/keelson/volumes";
+/// Where the container finds the socket for `sd_notify`.
+pub(crate) const NOTIFY_FOLDER: &str = "/run/notify";
+
+/// Makes them, and says where each belongs.
+pub(crate) fn make(
+    folder: &Path,
+    options: &ContainerOptions,
+    host_name: &str,
+) -> anyhow::Result<Vec<BoundFile>> {
+    let mut bound = Vec::new();
+    let mut put = |name: &str, target: &str, text: &str| {
+        let source = folder.join(name);
+        std::fs::write(&source, text).with_context(|| source.display().to_string())?;
+        // Whoever runs in the container reads it.
+        std::fs::set_permissions(&source, std::fs::Permissions::from_mode(0o644))?;
+        bound.push(bind(source, target, Access::ReadWrite));
+        anyhow::Ok(())
+    };
+    put("hostname", "/etc/hostname", &format!("{host_name}\n"))?;
+    put("hosts", "/etc/hosts", &hosts(options, host_name)?)?;
+    if let Some(text) = resolver(options)? {
+        put("resolv.conf", "/etc/resolv.conf", &text)?;
+    }
+    let notify = folder.join("notify");
+    std::fs::create_dir(&notify).with_context(|| notify.display().to_string())?;
+    std::fs::set_permissions(&notify, std::fs::Permissions::from_mode(0o755))?;
+    bound.push(bind(notify, NOTIFY_FOLDER, Access::ReadWrite));
+    bound.extend(secrets(folder, options)?);
+    Ok(bound)
+}
+
+fn bind(source: PathBuf, target: &str, access: Access) -> BoundFile {
+    BoundFile {
+        source,
+        target: target.to_owned(),
+        access,
+    }
+}
+
+/// In the machine's network the machine's names hold.
+fn hosts(options: &ContainerOptions, host_name: &str) -> anyhow::Result<String> {
+    let own = hosts_file(host_name, &options.hosts);
+    if options.network != Network::Host {
+        return Ok(own);
+    }
+    Ok(format!("{}{own}", read_or_empty("/etc/hosts")?))
+}
+
+fn resolver(options: &ContainerOptions) -> anyhow::Result<Option<String>> {
+    let own = resolver_file(
+        &options.dns_servers,
+        &options.dns_domains,
+        &options.dns_options,
+    );
+    match (own, &options.network) {
+        (Some(own), _) => Ok(Some(own)),
+        (None, Network::Host) => read_or_empty("/etc/resolv.conf").map(Some),
+        (None, _) => Ok(None),
+    }
+}
+
+fn read_or_empty(path: &str) -> anyhow::Result<String> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        other => other.context(path.to_owned()),
+    }
+}
+
+/// Copies of the unit's credentials: their folder is the unit's alone.
+fn secrets(folder: &Path, options: &ContainerOptions) -> anyhow::Result<Vec<BoundFile>> {
+    if options.secrets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some(credentials) = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from) else {
+        bail!("--secret needs a unit with LoadCredential= or SetCredential=");
+    };
+    let mut bound = Vec::new();
+    for (number, secret) in options.secrets.iter().enumerate() {
+        let source = credentials.join(secret.credential.as_str());
+        let target = folder.join(format!("secret-{number}"));
+        std::fs::copy(&source, &target)
+            .with_context(|| format!("the unit has no credential {}", secret.credential))?;
+        chown(&target, Some(secret.uid), Some(secret.gid))?;
+        std::fs::set_permissions(&target, std::fs::Permissions::from_mode(secret.mode))?;
+        bound.push(bind(target, &secret.target, Access::ReadOnly));
+    }
+    Ok(bound)
+}
+
+/// The folders of named volumes, made if need be, and those of bound sources that may be made.
+pub(crate) fn volumes(options: &ContainerOptions) -> anyhow::Result<HashMap<VolumeKey, PathBuf>> {
+    let mut folders = HashMap::new();
+    for mount in &options.mounts {
+        match &mount.source {
+            MountSource::Volume(name) => {
+                let path = Path::new(VOLUMES).join(name.as_str());
+                std::fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
+                folders.insert(VolumeKey::Named(name.clone()), path);
+            }
+            MountSource::Bind { path, missing, .. } => source(Path::new(path), *missing)?,
+            MountSource::AnonymousVolume | MountSource::Tmpfs(_) => {}
+        }
+    }
+    Ok(folders)
+}
+
+fn source(path: &Path, missing: MissingSource) -> anyhow::Result<()> {
+    let context = || path.display().to_string();
+    match (path.try_exists().with_context(context)?, missing) {
+        (true, _) => Ok(()),
+        (false, MissingSource::Create) => std::fs::create_dir_all(path).with_context(context),
+        (false, MissingSource::Refuse) => bail!("{} is not there", path.display()),
+    }
+}

@@ -1,0 +1,106 @@
+//! A container's folder below `/run`: what the runtime and the monitor read, and a lock that says that the
+//! container is alive.
+//!
+//! The lock is held by the launcher, then by the monitor that it becomes, and by nobody once that is dead,
+//! however it died.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use container_model::name::Name;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+
+const FOLDER: &str = "/run/keelson/launch";
+const LOCKS: &str = "/run/keelson/launch-locks";
+
+/// The folder, and its lock.
+#[derive(Debug)]
+pub(crate) struct ContainerFolder {
+    name: Name,
+    path: PathBuf,
+    lock: File,
+}
+
+impl ContainerFolder {
+    /// Takes the name, and makes the folder anew.
+    pub(crate) fn take(name: &Name) -> anyhow::Result<Self> {
+        let Some(lock) = lock(name)? else {
+            bail!("a container named {name} is running already: stop it, or use another --name");
+        };
+        Self::remove(name)?;
+        let path = Path::new(FOLDER).join(name.as_str());
+        make(&path)?;
+        Ok(Self {
+            name: name.clone(),
+            path,
+            lock,
+        })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whose it is.
+    pub(crate) fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Whose folders there are.
+    pub(crate) fn all() -> Vec<Name> {
+        let entries = std::fs::read_dir(FOLDER).into_iter().flatten();
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.filter_map(|name| name.parse().ok()).collect()
+    }
+
+    /// Whether nobody holds the lock. It is not held afterwards either.
+    pub(crate) fn is_abandoned(name: &Name) -> bool {
+        matches!(lock(name), Ok(Some(_)))
+    }
+
+    /// Removes a folder; that there is none is no error.
+    pub(crate) fn remove(name: &Name) -> anyhow::Result<()> {
+        let path = Path::new(FOLDER).join(name.as_str());
+        match std::fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).with_context(|| path.display().to_string())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets the program that this one becomes hold the lock.
+    pub(crate) fn keep_across_exec(&self) -> anyhow::Result<()> {
+        let flags = fcntl_getfd(&self.lock)? - FdFlags::CLOEXEC;
+        fcntl_setfd(&self.lock, flags).context("the container's lock")
+    }
+}
+
+/// The lock, or none if somebody has it. Its file stays: a file that is removed would be locked twice.
+fn lock(name: &Name) -> anyhow::Result<Option<File>> {
+    make(Path::new(LOCKS))?;
+    let path = Path::new(LOCKS).join(name.as_str());
+    let context = || path.display().to_string();
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path);
+    let file = file.with_context(context)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error).with_context(context),
+    }
+}
+
+/// Nobody but root looks into it: it may hold secrets.
+fn make(path: &Path) -> anyhow::Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| path.display().to_string())
+}
