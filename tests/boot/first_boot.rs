@@ -252,9 +252,9 @@ fn is_configured_by_metadata(bench: &Bench, running: &Running) {
         let time = output(&ssh, &show).parse::<u64>();
         time.expect("microseconds")
     };
-    let stage = begin("keelson-first-boot.service");
+    let configured = begin("keelson-first-boot.service");
     for unit in ["hello.service", "kvd.service", "fleetd.service"] {
-        assert!(stage > 0 && stage < begin(unit), "{unit}");
+        assert!(configured > 0 && configured < begin(unit), "{unit}");
     }
     let state = provisioned(&ssh);
     assert_eq!(state["state"], "applied", "{state:#}");
