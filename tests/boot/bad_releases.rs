@@ -32,10 +32,10 @@ const EXPECTED: [&str; 3] = [
 #[test]
 fn a_machine_without_room_goes_on_and_leaves_a_release_that_does_not_boot() {
     let machine = Subscribed::new("unbootable");
+    let version = machine.offer("0.1.3", Variant::without_file_system);
     a_full_esp_is_refused(&machine.ssh);
     a_full_state_disk_changes_nothing(&machine.ssh);
 
-    let version = machine.offer("0.1.3", Variant::without_file_system);
     let text = update(&machine.ssh, "");
     assert!(text.contains(&format!("{version} is installed")), "{text}");
     let names = entries(&machine.ssh);

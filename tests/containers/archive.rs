@@ -2,6 +2,7 @@
 //!
 //! Everything is made anew for each test.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -21,7 +22,10 @@ pub(crate) const NOT_EXECUTABLE: &str = "/etc/passwd";
 
 fn hex(bytes: &[u8]) -> String {
     let hash = Sha256::digest(bytes);
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.iter().fold(String::new(), |mut text, byte| {
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Files of a tar archive, in memory.

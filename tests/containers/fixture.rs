@@ -41,7 +41,14 @@ impl Node {
         archive::docker_save(&archives.join("saved.tar"));
         let digest = archive::layout(&archives.join("layout.tar"));
         let mut machine = NamespaceMachine::new(name, root_tree());
-        let masked = ["kvd.service", "keelson-health.service", "etcd.service"];
+        let masked = [
+            "kvd.service",
+            "fleetd.service",
+            "keelson-health.service",
+            "etcd.service",
+            // There is no network to wait for.
+            "systemd-networkd-wait-online.service",
+        ];
         machine.masked.extend(masked.map(ToOwned::to_owned));
         machine.binds.push(Bind {
             source: archives,

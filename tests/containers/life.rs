@@ -240,3 +240,18 @@ fn layouts_are_loaded_and_pinned_and_the_policy_is_asked() {
         "{errors}"
     );
 }
+
+/// As of any shell that became the program it was to start: nothing in it hears SIGTERM.
+#[test]
+fn a_payload_that_does_not_end_is_killed_and_cleaned_up_after() {
+    let unit = unit("--stop-timeout=1", "busybox:saved", "sleep 1000");
+    let node = Node::with_image("c9", &[("/etc/systemd/system/deaf.service", &unit)]);
+    node.run(&["systemctl", "start", "deaf.service"]);
+    let begun = std::time::Instant::now();
+    node.run(&["systemctl", "stop", "deaf.service"]);
+    let took = begun.elapsed();
+    assert!(took >= std::time::Duration::from_secs(1), "{took:?}");
+    assert_eq!(node.property("deaf.service", "Result"), "signal");
+    assert_eq!(node.property("deaf.service", "ExecMainStatus"), "9");
+    node.assert_nothing_left();
+}

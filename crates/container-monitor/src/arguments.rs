@@ -5,6 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) struct Arguments {
     pub(crate) cgroup_manager: String,
     /// What the payload gets when systemd says SIGTERM.
     pub(crate) stop_signal: i32,
+    /// How long it may take to end after that, before it is killed.
+    pub(crate) stop_timeout: Duration,
     /// When the unit is ready.
     pub(crate) readiness: Readiness,
     /// Where output goes.
@@ -59,6 +62,7 @@ impl Arguments {
             image: values.text("image")?,
             cgroup_manager: values.text("cgroup-manager")?,
             stop_signal: values.number("stop-signal")?,
+            stop_timeout: Duration::from_secs(values.number("stop-timeout")?),
             readiness: match values.text("readiness")?.as_str() {
                 "start" => Readiness::Start,
                 "payload" => Readiness::Payload,
@@ -81,6 +85,7 @@ const KEYS: &[&str] = &[
     "image",
     "cgroup-manager",
     "stop-signal",
+    "stop-timeout",
     "readiness",
     "output",
     "sockets",
@@ -137,6 +142,7 @@ mod tests {
         "--bundle=/run/a",
         "--image=docker.io/library/a:latest",
         "--stop-signal=15",
+        "--stop-timeout=10",
         "--cgroup-manager=cgroupfs",
         "--readiness=payload",
         "--output=journal",
@@ -153,6 +159,7 @@ mod tests {
         let arguments = parse(GOOD).unwrap();
         assert_eq!((arguments.name.as_str(), arguments.sockets), ("web", 2));
         assert_eq!(arguments.readiness, Readiness::Payload);
+        assert_eq!(arguments.stop_timeout, Duration::from_secs(10));
         for at in 0..GOOD.len() {
             let mut words = GOOD.to_vec();
             let removed = words.remove(at);

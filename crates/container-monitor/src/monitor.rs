@@ -4,7 +4,7 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
@@ -43,6 +43,17 @@ struct Monitor<'a> {
     /// Names the payload even if its number is given to another.
     handle: OwnedFd,
     watchdog: Option<Duration>,
+    stop: Stop,
+}
+
+/// Whether the payload was told to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    NotAsked,
+    /// It has until then.
+    Asked(Instant),
+    /// It did not end in time.
+    Killed,
 }
 
 fn failed(what: &str) -> impl Fn(std::io::Error) -> Ending {
@@ -74,6 +85,7 @@ impl<'a> Monitor<'a> {
             payload,
             handle,
             watchdog: watchdog(arguments.readiness),
+            stop: Stop::NotAsked,
         })
     }
 
@@ -93,6 +105,7 @@ impl<'a> Monitor<'a> {
             for signal in self.signals.take() {
                 self.pass_on(signal);
             }
+            self.kill_if_late(Instant::now());
             if self.watchdog.is_some() {
                 notify::tell("WATCHDOG=1");
             }
@@ -110,7 +123,12 @@ impl<'a> Monitor<'a> {
             .iter()
             .map(|descriptor| PollFd::from_borrowed_fd(*descriptor, PollFlags::IN))
             .collect();
-        let timeout = self.watchdog.and_then(|time| Timespec::try_from(time).ok());
+        let time_left = match self.stop {
+            Stop::Asked(until) => Some(until.saturating_duration_since(Instant::now())),
+            Stop::NotAsked | Stop::Killed => None,
+        };
+        let timeout = self.watchdog.into_iter().chain(time_left).min();
+        let timeout = timeout.and_then(|time| Timespec::try_from(time).ok());
         // An interruption is a signal, which the loop looks for anyway.
         let _ready = poll(&mut waited, timeout.as_ref());
     }
@@ -137,9 +155,24 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    fn pass_on(&self, signal: i32) {
+    /// A payload without a handler never sees a signal that would end it: it is the first process of its
+    /// namespace. So Docker kills what does not end in time, and so do we, while somebody is left to clean up.
+    fn kill_if_late(&mut self, now: Instant) {
+        if matches!(self.stop, Stop::Asked(until) if until <= now) {
+            let seconds = self.arguments.stop_timeout.as_secs();
+            notify::tell(&format!("STATUS=Killed: it did not end within {seconds} s"));
+            // It fails only for a payload that has just ended.
+            let _sent = pidfd_send_signal(&self.handle, Signal::KILL);
+            self.stop = Stop::Killed;
+        }
+    }
+
+    fn pass_on(&mut self, signal: i32) {
         let signal = if signal == SIGTERM {
             notify::tell("STOPPING=1\nSTATUS=Stopping");
+            if self.stop == Stop::NotAsked {
+                self.stop = Stop::Asked(Instant::now() + self.arguments.stop_timeout);
+            }
             self.arguments.stop_signal
         } else {
             signal

@@ -184,6 +184,7 @@ async fn fill(
         format!("--image={reference}"),
         format!("--cgroup-manager={}", unit.cgroup_manager()),
         format!("--stop-signal={}", stop_signal.number()),
+        format!("--stop-timeout={}", arguments.stop_timeout),
         format!("--readiness={}", readiness(arguments.notify)),
         format!("--output={}", unit.output()),
         format!("--sockets={}", unit.sockets()),

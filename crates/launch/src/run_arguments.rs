@@ -160,6 +160,9 @@ pub(crate) struct RunArguments {
     /// The signal that ends the container in order
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<Signal>,
+    /// Seconds that the container may take to end after that signal, before it is killed
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub(crate) stop_timeout: u32,
 }
 
 impl RunArguments {

@@ -229,7 +229,7 @@ impl Translation<'_> {
             "User" => self.user(key),
             "Group" if last(self.entries, SECTION, "User").is_none() => self.group_alone(key),
             "Volume" => self.volumes(key),
-            // `Image`, `Exec`, `Group` and `StopTimeout` have their place elsewhere.
+            // `Image`, `Exec` and `Group` have their place elsewhere.
             _ => {}
         }
     }
@@ -404,6 +404,12 @@ fn quoted(word: &str) -> String {
     words::quote(&word.replace('$', "$$"))
 }
 
+/// systemd's patience, in seconds: the monitor kills a payload that does not end, and then cleans up.
+fn unit_stop_timeout(seconds: u32) -> String {
+    const CLEANING: u32 = 30;
+    seconds.saturating_add(CLEANING).to_string()
+}
+
 /// The whole unit: what is always so, then what the file says, so that the file's word is the last.
 fn text(
     file: &QuadletFile,
@@ -433,8 +439,8 @@ fn text(
     for (key, value) in service::DEFAULTS {
         options.push(("Service", key, (*value).to_owned()));
     }
-    if let Some(entry) = last(entries, SECTION, "StopTimeout") {
-        options.push(("Service", "TimeoutStopSec", entry.value.clone()));
+    if let Some(Ok(seconds)) = last(entries, SECTION, "StopTimeout").map(|one| one.value.parse()) {
+        options.push(("Service", "TimeoutStopSec", unit_stop_timeout(seconds)));
     }
     options.extend(copied("Service"));
     options.push(("Service", "ExecStart", command.to_owned()));

@@ -200,7 +200,7 @@ pub(super) const KEYS: &[(&str, Handling)] = &[
     ("ShmSize", One("--shm-size", is::<MemorySize>)),
     ("StartWithPod", Refused("pods are not supported")),
     ("StopSignal", One("--stop-signal", is::<Signal>)),
-    ("StopTimeout", Special),
+    ("StopTimeout", One("--stop-timeout", is::<u32>)),
     ("SubGIDMap", Refused(IDENTIFIERS)),
     ("SubUIDMap", Refused(IDENTIFIERS)),
     ("Sysctl", Words("--sysctl", is::<Sysctl>)),

@@ -190,9 +190,10 @@ fn mistakes_are_told_with_file_line_and_key() {
 fn the_files_own_settings_count() {
     let text = "[Unit]\nAfter=db.service\n[Container]\nImage=a\nNetwork=host\nStopTimeout=5\n[Service]\nType=oneshot\nMemoryMax=1G\n[Quadlet]\nDefaultDependencies=no\n";
     let unit = generate(&file(text)).unwrap().text;
-    for line in ["After=db.service", "TimeoutStopSec=5", "MemoryMax=1G"] {
+    for line in ["After=db.service", "TimeoutStopSec=35", "MemoryMax=1G"] {
         assert!(unit.lines().any(|found| found == line), "{line}: {unit}");
     }
+    assert!(unit.contains("--stop-timeout=5"), "{unit}");
     let types: Vec<&str> = unit
         .lines()
         .filter(|line| line.starts_with("Type="))

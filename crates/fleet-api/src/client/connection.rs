@@ -14,6 +14,7 @@ use hyper::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::task::JoinHandle;
 
 use super::connector::Connector;
 use super::error::ApiError;
@@ -122,14 +123,18 @@ impl Connections {
                 return answer;
             }
         }
-        let connection = self.connect().await?;
-        match self.send_on(connection, request).await {
-            Some(answer) => answer,
-            None => Err(ApiError::Lost {
-                endpoint: self.name().to_owned(),
-                reason: "it was closed at once".to_owned(),
-            }),
+        let (connection, end) = self.connect().await?;
+        if let Some(answer) = self.send_on(connection, request).await {
+            return answer;
         }
+        let reason = match end.await {
+            Ok(Err(error)) => reason(&error),
+            _ => "it was closed at once".to_owned(),
+        };
+        Err(ApiError::Lost {
+            endpoint: self.name().to_owned(),
+            reason,
+        })
     }
 
     /// Nothing if the request was certainly not sent.
@@ -180,7 +185,8 @@ impl Connections {
         Ok(http)
     }
 
-    async fn connect(&self) -> Result<Connection, ApiError> {
+    /// A new connection, and how it ends.
+    async fn connect(&self) -> Result<(Connection, JoinHandle<hyper::Result<()>>), ApiError> {
         let failed = |reason: String| ApiError::Connect {
             endpoint: self.name().to_owned(),
             reason,
@@ -190,11 +196,7 @@ impl Connections {
         let (sender, connection) = handshake(TokioIo::new(stream))
             .await
             .map_err(|error| failed(reason(&error)))?;
-        tokio::spawn(async move {
-            // How it ended is told to whoever waits on it.
-            let _ended = connection.await;
-        });
-        Ok(sender)
+        Ok((sender, tokio::spawn(connection)))
     }
 
     fn take_idle(&self) -> Option<Connection> {

@@ -614,7 +614,7 @@ fn a_fleet_without_its_store_is_asked_again() {
     let message = "fleet server unable to communicate with etcd: no leader";
     let failure = json!({"error": {"code": 503, "message": message}});
     fake.answer("GET /fleet/v1/machines", 503, &failure);
-    let machines = json!({"machines": [{"id": MACHINE}]});
+    let machines = json!({"machines": [{"id": MACHINE}, {"id": OTHER}]});
     fake.answer("GET /fleet/v1/machines", 200, &machines);
     let output = fake.run(&["list-machines", "--no-legend"]);
     assert!(output.status.success(), "{output:?}");
@@ -624,9 +624,9 @@ fn a_fleet_without_its_store_is_asked_again() {
         format!("WARNING: {message}; asking again for up to 15 s\n")
     );
 
-    fake.unit(running("a.service", "/bin/true"));
-    fake.answer("DELETE /fleet/v1/units/a.service", 503, &failure);
-    fake.answer("DELETE /fleet/v1/units/a.service", 204, &"");
-    fake.ok(&["destroy", "a"]);
+    let change = format!("PUT /fleet/v1/machines/{OTHER}/availability");
+    fake.answer(&change, 503, &failure);
+    fake.answer(&change, 204, &"");
+    fake.ok(&["cordon", "2a8f"]);
     assert_eq!(fake.changes().len(), 2);
 }
