@@ -64,6 +64,13 @@ fn is_address(text: &str) -> Result<(), Malformed> {
     }
 }
 
+fn is_seconds(text: &str) -> Result<(), Malformed> {
+    match text.parse::<u32>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Malformed::new("time", text, "write whole seconds")),
+    }
+}
+
 fn is_absolute(text: &str) -> Result<(), Malformed> {
     mount::absolute(text)
         .map(|_| ())
@@ -200,7 +207,7 @@ pub(super) const KEYS: &[(&str, Handling)] = &[
     ("ShmSize", One("--shm-size", is::<MemorySize>)),
     ("StartWithPod", Refused("pods are not supported")),
     ("StopSignal", One("--stop-signal", is::<Signal>)),
-    ("StopTimeout", One("--stop-timeout", is::<u32>)),
+    ("StopTimeout", One("--stop-timeout", is_seconds)),
     ("SubGIDMap", Refused(IDENTIFIERS)),
     ("SubUIDMap", Refused(IDENTIFIERS)),
     ("Sysctl", Words("--sysctl", is::<Sysctl>)),
