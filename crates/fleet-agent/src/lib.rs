@@ -9,7 +9,7 @@
 //! engine relies on so that no unit runs twice. A machine that is cut off keeps what runs, but for units with
 //! `OnPartition=stop`, which are dead before its lease can end.
 //!
-//! It places nothing, and serves nothing: [`journal`] and [`status`] are for whoever does.
+//! It places nothing, and serves nothing: [`journal`], [`status`] and [`usage()`] are for whoever does.
 
 mod agent;
 mod cache_writer;
@@ -29,6 +29,7 @@ mod systemd;
 mod target_cache;
 mod targets;
 mod unit_directory;
+mod usage;
 mod writer;
 
 pub use agent::{Agent, Configuration};
@@ -40,3 +41,4 @@ pub use membership::Registration;
 pub use status::status;
 pub use systemd::simulated::{Behaviour, SimulatedSystemd};
 pub use systemd::{Bus, Systemd, SystemdError, SystemdEvent, UnitStatus};
+pub use usage::usage;

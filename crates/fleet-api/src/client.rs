@@ -37,6 +37,7 @@ use crate::path;
 use crate::status::StatusPage;
 use crate::unit::{MoveRequest, Unit};
 use crate::unit_state::UnitState;
+use crate::usage::UsagePage;
 
 /// The stream of `GET /events`.
 pub type Events = Lines<EventRecord>;
@@ -212,6 +213,22 @@ impl Client {
             .finish();
         let path = path::of(&["units", name, "status"]);
         let path = format!("{path}?{query}");
+        match self.send(Request::new(Method::GET, path)).await {
+            Ok(answer) => answer.json().map(Some),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What machines use, or one of them alone; nothing if there is no such machine.
+    pub async fn usage(&self, machine_id: Option<&str>) -> Result<Option<UsagePage>, ApiError> {
+        let mut path = path::of(&["usage"]);
+        if let Some(machine_id) = machine_id {
+            let query = form_urlencoded::Serializer::new(String::new())
+                .append_pair("machineID", machine_id)
+                .finish();
+            path = format!("{path}?{query}");
+        }
         match self.send(Request::new(Method::GET, path)).await {
             Ok(answer) => answer.json().map(Some),
             Err(error) if error.is_not_found() => Ok(None),

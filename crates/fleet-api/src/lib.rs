@@ -2,7 +2,7 @@
 //!
 //! What fleet 1.0 has is written exactly as fleet wrote it: the same fields, left out when empty. What
 //! it had not is added beside, so that its clients work unchanged: explanations, the availability
-//! of machines, moves, events, journal and status. [`path`] lists every address.
+//! of machines, what they use, moves, events, journal and status. [`path`] lists every address.
 //!
 //! It serves nothing, validates no unit and stores nothing.
 
@@ -20,6 +20,7 @@ pub mod status;
 pub mod unit;
 mod unit_file;
 pub mod unit_state;
+pub mod usage;
 
 pub use client::{
     ApiError, Client, Connector, Endpoint, EndpointError, Events, Journal, Lines, Patience, Stream,
@@ -36,3 +37,4 @@ pub use patch::{MachinePatch, PatchOperation};
 pub use status::{StatusPage, UnitStatus};
 pub use unit::{DropIn, MoveRequest, Rollout, Unit, UnitOption};
 pub use unit_state::UnitState;
+pub use usage::{MachineUsage, Usage, UsagePage, UsageReport};

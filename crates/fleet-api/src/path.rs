@@ -22,6 +22,7 @@
 //! | `/units/NAME/status` | GET | `?machineID=` | [`crate::StatusPage`], an entry for each machine it is on; 404 if there is no such unit |
 //! | `/units/NAME/journal` | GET | [`crate::JournalQuery`] | lines of [`crate::JournalRecord`]; 404 if there is no such unit |
 //! | `/machines/ID/availability` | PUT | [`crate::AvailabilityRequest`] | 204, 404 |
+//! | `/usage` | GET | `?machineID=` | [`crate::UsagePage`], an entry for each machine; 404 if there is no such machine |
 //! | `/events` | GET | | lines of [`crate::EventRecord`], without an end |
 //!
 //! Lines are JSON objects, each with `\n` after it, of the type `application/x-ndjson`. An empty line

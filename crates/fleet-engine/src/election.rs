@@ -9,8 +9,9 @@ use fleet_store::{
     StoreError, Transaction, Value, Watch, WatchEvent,
 };
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
+use crate::complaint::Complaint;
 use crate::engine::{Config, PAUSE};
 use crate::status::{Role, Status};
 
@@ -36,12 +37,15 @@ pub(crate) struct Election<'e, S: Store> {
 impl<S: Store> Election<'_, S> {
     /// Waits until there is no leader, and becomes it.
     pub(crate) async fn win(&self) -> Won<S::Lease> {
+        let mut complaint = Complaint::default();
         loop {
             match self.try_to_win().await {
                 Ok(Some(won)) => return won,
-                Ok(None) => {}
+                Ok(None) => complaint = Complaint::default(),
                 Err(error) => {
-                    tracing::warn!("the election of a leader: {error}");
+                    if complaint.is_due(Instant::now()) {
+                        tracing::warn!("the election of a leader: {error}");
+                    }
                     self.status
                         .send_modify(|status| status.role = Role::Starting);
                     sleep(PAUSE).await;

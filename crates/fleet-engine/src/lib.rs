@@ -12,6 +12,7 @@
 //! It starts no unit and talks to no systemd: that is the agents' affair. It answers no client.
 
 mod batch;
+mod complaint;
 mod election;
 mod engine;
 mod leader;

@@ -1,13 +1,17 @@
 //! `top`: the machines with what they carry, the fullest first, kept up to date.
 //!
-//! Reservations and capacities are what the scheduler counts with. What units really use is not known to fleetd.
+//! Reservations and capacities are what the scheduler counts with. Beside them is what each machine really uses,
+//! as its kernel counts it: of everything that runs there, the fleet's units or not.
+
+mod used;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::pin::pin;
 use std::time::Duration;
 
-use fleet_api::{Event, EventRecord, Events, Machine, MachineCapacity, Unit, UnitState};
+use fleet_api::{Event, EventRecord, Events, Machine, MachineCapacity, Unit, UnitState, UsagePage};
 use fleet_model::Resources;
 use jiff::Zoned;
 use serde::Serialize;
@@ -23,9 +27,12 @@ use crate::fields::or_dash;
 use crate::output::Output;
 use crate::table::Table;
 use crate::terminal::Terminal;
+use used::{Usages, Used};
 
 /// Between two attempts to connect.
 const RETRY: Duration = Duration::from_secs(1);
+/// Between the two answers that processors are counted from when nothing is shown for longer.
+const SAMPLE: Duration = Duration::from_millis(500);
 const COLUMNS: &[&str] = &[
     "machine",
     "ip",
@@ -33,8 +40,11 @@ const COLUMNS: &[&str] = &[
     "active",
     "failed",
     "cpu",
+    "reserved",
     "memory",
+    "reserved",
     "tasks",
+    "reserved",
     "availability",
 ];
 
@@ -46,6 +56,7 @@ struct Cluster {
     reservations: HashMap<String, Resources>,
     /// By machine and unit.
     states: BTreeMap<(String, String), UnitState>,
+    usages: Usages,
 }
 
 /// A machine with what it carries.
@@ -61,6 +72,7 @@ struct Load {
     active: usize,
     /// Units that systemd calls failed, or that the machine cannot run.
     failed: usize,
+    used: Used,
     reserved: Reserved,
     capacity: MachineCapacity,
 }
@@ -91,11 +103,25 @@ pub(crate) async fn run(session: &Session<'_>, top: &Top) -> Result<u8, Failure>
     }
     let is_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
     if session.output() == Output::Json || !is_terminal {
+        sample(session, &mut cluster.usages).await?;
         let loads = cluster.loads();
         session.output().list(&table(&loads), &loads)?;
         return Ok(0);
     }
     show(session, top, cluster, events).await
+}
+
+/// Two answers, for what machines use now. An older fleetd has none.
+async fn sample(session: &Session<'_>, usages: &mut Usages) -> Result<(), Failure> {
+    let client = session.client()?;
+    for pause in [SAMPLE, Duration::ZERO] {
+        let Some(page) = client.usage(None).await? else {
+            return Ok(());
+        };
+        usages.take(page);
+        sleep(pause).await;
+    }
+    Ok(())
 }
 
 async fn show(
@@ -109,6 +135,7 @@ async fn show(
     let mut ticks = interval(top.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (sender, mut changes) = mpsc::unbounded_channel();
+    let mut asker = pin!(ask_usage(session, top.interval, sender.clone()));
     let mut follower = pin!(follow(session, events, sender));
     let mut is_connected = true;
     loop {
@@ -117,10 +144,12 @@ async fn show(
             _ = terminated.recv() => return Ok(0),
             _ = ticks.tick() => Terminal::draw(&screen(&cluster, is_connected))?,
             () = &mut follower => return Ok(0),
+            () = &mut asker => return Ok(0),
             Some(change) = changes.recv() => match change {
                 Change::Event(record) => {
                     cluster.take(record);
                 }
+                Change::Usage(page) => cluster.usages.take(page),
                 Change::Lost => is_connected = false,
                 Change::Found => {
                     is_connected = true;
@@ -139,6 +168,7 @@ fn is_end(key: Option<u8>) -> bool {
 /// What became of the connection, or came over it.
 enum Change {
     Event(EventRecord),
+    Usage(UsagePage),
     Lost,
     /// Everything is told anew.
     Found,
@@ -155,6 +185,20 @@ async fn follow(session: &Session<'_>, mut events: Events, changes: mpsc::Unboun
         let _told = changes.send(Change::Lost);
         events = connect(session).await;
         let _told = changes.send(Change::Found);
+    }
+}
+
+/// Asks again and again what machines use, as long as anybody listens. Whether there is a connection is told by
+/// events: what cannot be asked now is asked later.
+async fn ask_usage(session: &Session<'_>, pause: Duration, changes: mpsc::UnboundedSender<Change>) {
+    loop {
+        if let Ok(client) = session.client()
+            && let Ok(Some(page)) = client.usage(None).await
+            && changes.send(Change::Usage(page)).is_err()
+        {
+            return;
+        }
+        sleep(pause.max(SAMPLE)).await;
     }
 }
 
@@ -223,6 +267,7 @@ impl Cluster {
             units: 0,
             active: 0,
             failed: 0,
+            used: self.usages.of(&machine.id),
             reserved: Reserved::default(),
             capacity: machine.capacity,
         };
@@ -252,7 +297,7 @@ fn screen(cluster: &Cluster, is_connected: bool) -> String {
     } else {
         "no connection; trying again, q quits"
     };
-    format!(
+    let mut text = format!(
         "{}  {} machines, {} units, {} active, {} failed  ({connection})\n\n{}",
         Zoned::now().strftime("%H:%M:%S"),
         loads.len(),
@@ -260,26 +305,57 @@ fn screen(cluster: &Cluster, is_connected: bool) -> String {
         sum(|load| load.active),
         sum(|load| load.failed),
         table(&loads)
-    )
+    );
+    for (problem, count) in cluster.usages.problems() {
+        let machines = if count == 1 {
+            "machine uses"
+        } else {
+            "machines use"
+        };
+        // Writing to a string cannot fail.
+        let _written = write!(text, "\nwhat {count} {machines} is not known: {problem}");
+    }
+    text
 }
 
 fn table(loads: &[Load]) -> Table {
     let mut table = Table::new(COLUMNS, true);
     for load in loads {
         let (reserved, capacity) = (load.reserved, load.capacity);
+        let [cpu, memory, tasks] = used(&load.used);
         table.push(vec![
             id_legend(&load.machine_id, false),
             or_dash(&load.primary_ip),
             load.units.to_string(),
             load.active.to_string(),
             load.failed.to_string(),
+            cpu,
             share(reserved.cpu_thousandths, capacity.cpu_thousandths, cpus),
+            memory,
             share(reserved.memory_bytes, capacity.memory_bytes, bytes),
+            tasks,
             share(reserved.tasks, capacity.tasks, |count| count.to_string()),
             load.availability.to_string(),
         ]);
     }
     table
+}
+
+/// Processors, memory and tasks.
+fn used(used: &Used) -> [String; 3] {
+    let nothing = || "-".to_owned();
+    match used {
+        Used::Unknown | Used::Unreachable { .. } => [nothing(), nothing(), nothing()],
+        Used::Known {
+            cpu_thousandths,
+            memory_bytes,
+            tasks,
+        } => [
+            cpu_thousandths.map_or_else(nothing, cpus),
+            bytes(*memory_bytes),
+            tasks.to_string(),
+        ],
+    }
 }
 
 /// `1.5/8`, or without what a machine has if that is not known.

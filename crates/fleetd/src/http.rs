@@ -17,6 +17,7 @@ mod role;
 mod route;
 pub(crate) mod tls;
 mod units;
+mod usage;
 
 pub(crate) use api::{Api, Parts, Readiness};
 pub(crate) use listener::{Acceptor, Listener};

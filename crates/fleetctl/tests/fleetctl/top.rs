@@ -9,7 +9,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 use serde_json::{Value, json};
 
-/// Two machines, one of them with a unit that runs and one that failed.
+/// Two machines, one of them with a unit that runs and one that failed, which says what it uses.
 fn fill(fake: &Fake) {
     let options = json!([
         {"section": "Service", "name": "ExecStart", "value": "/bin/a"},
@@ -30,6 +30,12 @@ fn fill(fake: &Fake) {
     ];
     let lines: Vec<String> = records.iter().map(Value::to_string).collect();
     fake.answer("GET /fleet/v1/events", 200, &(lines.join("\n") + "\n"));
+    let usage = json!({"machines": [
+        {"machineID": MACHINE, "type": "usage", "cpuMilliseconds": 500, "uptimeMilliseconds": 1000,
+            "memoryBytes": 2_u64 << 30, "tasks": 120},
+        {"machineID": OTHER, "type": "unreachable", "message": "no certificates"},
+    ]});
+    fake.answer("GET /fleet/v1/usage", 200, &usage.to_string());
 }
 
 #[test]
@@ -49,8 +55,11 @@ fn where_there_is_no_terminal_it_prints_once() {
             "ACTIVE",
             "FAILED",
             "CPU",
+            "RESERVED",
             "MEMORY",
+            "RESERVED",
             "TASKS",
+            "RESERVED",
             "AVAILABILITY",
         ],
         vec![
@@ -59,12 +68,29 @@ fn where_there_is_no_terminal_it_prints_once() {
             "2",
             "1",
             "1",
+            // The same answer twice: no time has passed.
+            "-",
             "0/8",
+            "2.0G",
             "1.0G/4.0G",
+            "120",
             "-",
             "open",
         ],
-        vec!["2a8f16a7...", "-", "0", "0", "0", "-", "-", "-", "cordoned"],
+        vec![
+            "2a8f16a7...",
+            "-",
+            "0",
+            "0",
+            "0",
+            "-",
+            "-",
+            "-",
+            "-",
+            "-",
+            "-",
+            "cordoned",
+        ],
     ];
     assert_eq!(rows, expected);
 }
@@ -79,11 +105,14 @@ fn json_is_one_list() {
         json!({
             "machineID": MACHINE, "primaryIP": "172.17.8.103", "availability": "open",
             "units": 2, "active": 1, "failed": 1,
+            "used": {"type": "known", "cpuThousandths": null, "memoryBytes": 2_u64 << 30, "tasks": 120},
             "reserved": {"memoryBytes": 1_u64 << 30, "cpuThousandths": 0, "tasks": 0},
             "capacity": {"memoryBytes": 4_u64 << 30, "cpuThousandths": 8000},
         })
     );
     assert_eq!(list[1]["machineID"], OTHER);
+    let unreachable = json!({"type": "unreachable", "message": "no certificates"});
+    assert_eq!(list[1]["used"], unreachable);
 }
 
 /// Both ends of a terminal.
@@ -127,6 +156,10 @@ fn on_a_terminal_it_is_a_screen_until_a_key_ends_it() {
         assert!(
             screen.contains("2 machines, 2 units, 1 active, 1 failed"),
             "{screen}"
+        );
+        read_until(
+            &mut near,
+            "what 1 machine uses is not known: no certificates",
         );
         let modes = tcgetattr(&far).expect("modes").local_modes;
         assert!(!modes.intersects(LocalModes::ECHO | LocalModes::ICANON));

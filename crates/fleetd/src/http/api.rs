@@ -184,6 +184,7 @@ impl<S: Store> Api<S> {
             Route::States => self.list_states(query).await,
             Route::State(name) => self.get_state(&name).await,
             Route::Machines => self.list_machines(query).await,
+            Route::Usage => self.usage(query).await,
             Route::Events => self.events().await,
             Route::UnitMove(_) | Route::Explanation | Route::Availability(_) | Route::Nothing => {
                 Err(not_found())
@@ -250,7 +251,7 @@ fn need(
         Route::UnitMove(_) => (&[Method::POST], Need::Operate),
         Route::Explanation => (&[Method::POST], Need::Read),
         Route::Availability(_) => (&[Method::PUT], Need::Operate),
-        Route::UnitStatus(_) | Route::UnitJournal(_)
+        Route::UnitStatus(_) | Route::UnitJournal(_) | Route::Usage
             if query.get("machineID") == Some(machine.as_str()) =>
         {
             (&[Method::GET], Need::ReadHere)

@@ -15,7 +15,8 @@ pub(crate) enum Role {
     /// `fleet-admin`: that, and to create, replace and destroy units, and to change metadata. Whoever
     /// creates units runs what they like on every machine.
     Admin,
-    /// `fleet-peer`: another machine's fleetd, which asks for journal and status of units here.
+    /// `fleet-peer`: another machine's fleetd, which asks for journal and status of units here, and for what
+    /// this machine uses.
     Peer,
 }
 

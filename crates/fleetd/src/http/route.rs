@@ -24,6 +24,7 @@ pub(crate) enum Route {
     State(String),
     Machines,
     Availability(String),
+    Usage,
     Events,
     Nothing,
 }
@@ -57,6 +58,7 @@ pub(crate) fn route(path: &str) -> Route {
         ["state", name] if !name.is_empty() => Route::State(owned(name)),
         ["machines"] => Route::Machines,
         ["machines", id, "availability"] => Route::Availability(owned(id)),
+        ["usage"] => Route::Usage,
         ["events"] => Route::Events,
         _ => Route::Nothing,
     }

@@ -239,6 +239,39 @@ async fn addresses_that_are_none_and_methods_that_do_not_fit_are_refused() {
 }
 
 #[tokio::test]
+async fn usage_is_told_of_every_machine_as_far_as_it_can_be_asked() {
+    let fixture = Fixture::new();
+    fixture.machine(HERE, &[]);
+    fixture.machine(THERE, &[]);
+    let (status, body) = fixture.get("/fleet/v1/usage").await;
+    assert_eq!(status, 200, "{body}");
+    let machines = body["machines"].as_array().expect("a list");
+    let told = machines.iter().map(|one| (&one["machineID"], &one["type"]));
+    let expected =
+        [(HERE, "usage"), (THERE, "unreachable")].map(|(id, kind)| (json!(id), json!(kind)));
+    assert!(
+        told.eq(expected.iter().map(|(id, kind)| (id, kind))),
+        "{body}"
+    );
+    assert!(machines[0]["memoryBytes"].as_u64() > Some(0), "{body}");
+    assert!(
+        machines[1]["message"]
+            .as_str()
+            .expect("why")
+            .contains("tls-cafile"),
+        "{body}"
+    );
+    let (status, _) = fixture.get("/fleet/v1/usage?machineID=m3").await;
+    assert_eq!(status, 404);
+    // Of this machine, peers may know it, and no store is needed.
+    fixture.client.cut();
+    let (status, _) = fixture
+        .get(&format!("/fleet/v1/usage?machineID={HERE}"))
+        .await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
 async fn what_has_nothing_to_do_with_the_store_is_told_without_it() {
     let fixture = Fixture::new();
     fixture.client.cut();
