@@ -8,7 +8,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use provision::http::Http;
-use provision::{Found, Manner, Network, Place, Root, result_file, run as run_configuration};
+use provision::{
+    Afterwards, Found, Manner, Network, Place, Root, result_file, run as run_configuration,
+};
 
 use crate::cli::ApplyArguments;
 use crate::conclude;
@@ -61,5 +63,6 @@ fn read(file: &Path) -> anyhow::Result<Found> {
         bytes,
         source: name.clone(),
         name,
+        afterwards: Afterwards::Stays,
     })
 }

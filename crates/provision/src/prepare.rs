@@ -56,7 +56,7 @@ pub fn prepare(
     fetch: Option<&dyn Fetch>,
 ) -> Result<Work, NotPrepared> {
     let mut findings = Findings::default();
-    let plan = includes::resolve(&configuration.plan, fetch, &mut findings);
+    let plan = includes::resolve(configuration, fetch, &mut findings);
     let plan = plan.map_err(NotPrepared::NeedsNetwork)?;
     let plan = over(platform, plan, &mut findings);
     let addresses = contents::addresses(&plan);
