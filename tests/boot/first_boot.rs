@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use keelson_qemu::ssh::{Ssh, SshKey};
-use keelson_qemu::{Machine, Running};
+use keelson_qemu::{Disk, Machine, Running};
 use serde_json::{Value, json};
 
 use crate::archive;
@@ -190,6 +190,34 @@ fn is_secret(root: &Ssh, user: &Ssh) {
     assert!(found.contains("/sys/firmware/qemu_fw_cfg/"), "{found}");
 }
 
+/// A name, and a second disk with a file system and swap, mounted by units as Butane writes them.
+fn ignition_with_disk() -> String {
+    let mount = "[Unit]\nRequires=systemd-fsck@dev-disk-by\\x2dpartlabel-data.service\n\
+                 After=systemd-fsck@dev-disk-by\\x2dpartlabel-data.service\n\
+                 [Mount]\nWhere=/srv/data\nWhat=/dev/disk/by-partlabel/data\nType=ext4\n\
+                 [Install]\nRequiredBy=local-fs.target\n";
+    let swap = "[Swap]\nWhat=/dev/disk/by-partlabel/swap\n[Install]\nRequiredBy=swap.target\n";
+    json!({
+        "ignition": { "version": "3.4.0" },
+        "storage": {
+            "files": [{ "path": "/etc/hostname", "overwrite": true, "mode": 420,
+                        "contents": { "source": "data:,from-esp%0A" } }],
+            "disks": [{ "device": "/dev/vdb", "partitions": [
+                { "label": "data", "sizeMiB": 512 }, { "label": "swap", "sizeMiB": 0 },
+            ]}],
+            "filesystems": [
+                { "device": "/dev/disk/by-partlabel/data", "format": "ext4", "path": "/srv/data" },
+                { "device": "/dev/disk/by-partlabel/swap", "format": "swap" },
+            ],
+        },
+        "systemd": { "units": [
+            { "name": "srv-data.mount", "enabled": true, "contents": mount },
+            { "name": "dev-disk-by\\x2dpartlabel-swap.swap", "enabled": true, "contents": swap },
+        ]},
+    })
+    .to_string()
+}
+
 /// Has the builder put a configuration into a copy of the disk, which becomes the machine's.
 fn customize(bench: &Bench, text: &str) {
     let file = bench.folder.path().join("config");
@@ -214,25 +242,39 @@ fn customize(bench: &Bench, text: &str) {
 #[test]
 fn a_file_on_the_esp_configures_a_machine_and_is_erased_there() {
     let bench = Bench::new(&image());
-    customize(&bench, "hostname = \"from-esp\"\n");
-    let running = bench.start(&bench.machine("configured-by-esp", bench.direct()));
+    customize(&bench, &ignition_with_disk());
+    let mut machine = bench.machine("configured-by-esp", bench.direct());
+    let extra = bench.folder.path().join("extra.raw");
+    let file = std::fs::File::create(&extra).expect("a second disk");
+    file.set_len(1 << 30).expect("it can be that long");
+    machine.disks.push(Disk::new(&extra));
+    let running = bench.start(&machine);
     wait_healthy(&running, 0);
     let ssh = bench.ssh(&running);
     let is_configured = |ssh: &Ssh, source: &str| {
         assert_eq!(output(ssh, "uname -n"), "from-esp");
         assert_eq!(provisioned(ssh)["source"], source);
         assert_eq!(output(ssh, "ls /efi/keelson"), "", "it is erased");
+        let show = "findmnt -n -o FSTYPE,SOURCE /srv/data | tr -s ' '";
+        assert_eq!(output(ssh, show), "ext4 /dev/vdb1");
+        assert_eq!(output(ssh, "swapon --show=NAME --noheadings"), "/dev/vdb2");
         let kept = "stat -c '%a %U' /var/lib/keelson/provision/given.json";
         assert_eq!(output(ssh, kept), "600 root");
     };
-    is_configured(&ssh, "keelson/config.toml on the ESP");
+    is_configured(&ssh, "keelson/config.ign on the ESP");
+    output(&ssh, "echo mine >/srv/data/file; sync");
     let before = running.console().last_line_number();
-    let _ = ssh.run("hostname x; osctl reset --yes --now");
+    let _ = ssh.run("osctl reset --yes --now");
     wait_healthy(&running, before);
     let ssh = bench.ssh(&running);
     is_configured(
         &ssh,
-        "keelson/config.toml on the ESP, before it was erased there",
+        "keelson/config.ign on the ESP, before it was erased there",
+    );
+    assert_eq!(
+        output(&ssh, "cat /srv/data/file"),
+        "mine",
+        "it is another disk"
     );
     power_off(running);
 }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use provision::http::Http;
 use provision::{
-    Afterwards, Found, Manner, Network, Place, Root, result_file, run as run_configuration,
+    Afterwards, Devices, Found, Manner, Network, Place, Root, result_file, run as run_configuration,
 };
 
 use crate::cli::ApplyArguments;
@@ -28,8 +28,11 @@ pub(crate) fn run(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     } else {
         Manner::Really
     };
+    let devices = Devices::default();
+    let is_here = arguments.root == Path::new("/");
     let place = Place {
         root: &root,
+        devices: is_here.then_some(&devices),
         network: (!arguments.no_network).then_some(&http as &dyn Network),
         manner,
     };

@@ -14,7 +14,7 @@ use provision::network_source::Choice;
 use provision::source::{
     FatDevice, FirmwareConfiguration, Source, SystemStrings, Told, find_drives, first, guest_info,
 };
-use provision::{Found, Manner, Place, Root, result_file, run as run_configuration};
+use provision::{Devices, Found, Manner, Place, Root, result_file, run as run_configuration};
 
 use crate::afterwards::{Esp, settle};
 use crate::attached::{AttachedDrive, load_modules};
@@ -140,6 +140,7 @@ fn say(told: &Told) {
 fn apply(found: &Found, root: &Root) -> Record {
     let place = Place {
         root,
+        devices: Some(&Devices::default()),
         network: None,
         manner: Manner::Really,
     };

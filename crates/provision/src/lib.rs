@@ -7,12 +7,13 @@
 //!
 //! Where a configuration is: [`source`] has the places that need no network, [`network_source`] those that do.
 //!
-//! It tells no running system of what it changed, makes no file systems, and reads no random numbers.
+//! It tells no running system of what it changed, and touches no disk but those that a plan names and nobody uses.
 
 mod accounts;
 pub mod command_line;
 mod commands;
 mod contents;
+mod disks;
 pub mod fetch;
 mod findings;
 pub mod given;
@@ -35,6 +36,7 @@ pub mod waiting;
 mod work;
 
 pub use accounts::AccountsError;
+pub use disks::Devices;
 pub use operation::{Manner, OperationFailed};
 pub use prepare::{NotPrepared, prepare};
 pub use root::{Kind, Owner, PathProblem, Root, Seen};

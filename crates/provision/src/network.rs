@@ -13,7 +13,7 @@ use machine_facts::system_root::SystemRoot;
 use provision::http::Http;
 use provision::metadata::{Pace, Wishes};
 use provision::network_source::{Choice, NetworkSource};
-use provision::{Found, Manner, Place, Root, result_file, run_over};
+use provision::{Devices, Found, Manner, Place, Root, result_file, run_over};
 
 use crate::afterwards::{Esp, settle};
 use crate::cli::NetworkArguments;
@@ -106,6 +106,7 @@ fn tell(text: &str) {
 fn apply(wishes: &Wishes, found: &Found, root: &Root) -> Record {
     let place = Place {
         root,
+        devices: Some(&Devices::default()),
         network: Some(&HTTP),
         manner: Manner::Really,
     };

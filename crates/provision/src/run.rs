@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::contents;
+use crate::disks::Devices;
 use crate::fetch::{Fetch, FetchError};
 use crate::metadata::Wishes;
 use crate::operation::Manner;
@@ -58,6 +59,8 @@ pub trait Network {
 pub struct Place<'a> {
     /// The root.
     pub root: &'a Root,
+    /// The machine's disks; `None` if the root is not this machine's.
+    pub devices: Option<&'a Devices>,
     /// `None` where there is no network yet.
     pub network: Option<&'a dyn Network>,
     /// Whether it is done or only said.
@@ -122,7 +125,12 @@ fn apply(
             return Outcome::Failed { reason };
         }
     };
-    let work = match prepare(configuration, platform, place.root, fetch.as_deref()) {
+    let work = match prepare(
+        configuration,
+        platform,
+        (place.root, place.devices),
+        fetch.as_deref(),
+    ) {
         Ok(work) => work,
         Err(NotPrepared::Refused(problems)) => return refused(found, &problems),
         Err(NotPrepared::NeedsNetwork(addresses)) => return Outcome::Deferred { addresses },

@@ -285,9 +285,10 @@ fn a_wrong_local_configuration_is_where_the_boot_stops() {
 #[test]
 fn a_way_in_is_opened_if_asked_for_and_closed_before_the_boot_goes_on() {
     static IS_RIGHT: AtomicBool = AtomicBool::new(false);
-    let server = seed(|| match IS_RIGHT.load(Ordering::Relaxed) {
-        true => Answer::text("[[files]]\npath = '/etc/a'\n"),
-        false => Answer::text("[[files]]\npath = 'a'\n"),
+    let server = seed(|| {
+        let is_right = IS_RIGHT.load(Ordering::Relaxed);
+        let path = if is_right { "/etc/a" } else { "a" };
+        Answer::text(format!("[[files]]\npath = '{path}'\n"))
     });
     let shell = "keelson-emergency-shell.service";
     let line = format!("keelson.emergency=1 ds=nocloud;s={}", server.url());

@@ -83,6 +83,7 @@ impl Image {
         };
         let place = Place {
             root: &root,
+            devices: None,
             network: None,
             manner,
         };
@@ -416,7 +417,7 @@ fn what_is_cut_off_is_finished_by_the_next_run() {
     let work = super::prepare(
         &configuration,
         &provision_model::Plan::default(),
-        &root,
+        (&root, None),
         None,
     )
     .unwrap();
