@@ -2,13 +2,16 @@
 //!
 //! It does not interpret anything meant for the kernel or systemd, and it applies no option.
 //!
-//! | key                      | meaning                                                      |
-//! |--------------------------|--------------------------------------------------------------|
-//! | `keelson.roothash=HEX`   | required: the dm-verity root hash of the root to boot        |
-//! | `keelson.version=V`      | the version's name, as in `EFI/Linux/keelson_V.efi`          |
-//! | `keelson.disk=/dev/X`    | look on this disk only                                       |
-//! | `keelson.reboot-delay=N` | seconds to wait before the reboot after a failure            |
-//! | `keelson.debug`          | informational messages go to the console too                 |
+//! | key                      | meaning                                              | if it cannot be obeyed |
+//! |--------------------------|------------------------------------------------------|------------------------|
+//! | `keelson.roothash=HEX`   | required: the dm-verity root hash of the root to boot | no boot               |
+//! | `keelson.disk=/dev/X`    | look on this disk only                               | no boot                |
+//! | `keelson.version=V`      | the version's name, as in `EFI/Linux/keelson_V.efi`  | ignored                |
+//! | `keelson.reboot-delay=N` | seconds to wait before the reboot after a failure    | ignored                |
+//! | `keelson.debug`          | informational messages go to the console too         | ignored                |
+//!
+//! What says from where to boot is never guessed: another root or another disk's state could be meant. All else only
+//! changes how the boot goes, and a machine that comes up can be told better. What is ignored is told on the console.
 use std::fs;
 
 use disk_format::boot_entry;
@@ -43,8 +46,8 @@ pub(crate) struct BootOptions {
     pub(crate) reboot_delay_seconds: u32,
     /// Whether informational messages go to the console too.
     pub(crate) debug: bool,
-    /// `keelson.*` words that nothing here knows, for a warning.
-    pub(crate) unknown: Vec<String>,
+    /// What is wrong with words that the boot goes on without, in words.
+    pub(crate) ignored: Vec<String>,
 }
 
 /// Why the command line cannot be obeyed.
@@ -88,8 +91,8 @@ impl BootOptions {
         if self.debug {
             console::show_everything();
         }
-        for word in &self.unknown {
-            console::warning(&format!("nothing knows {word} on the kernel command line"));
+        for problem in &self.ignored {
+            console::notice(&format!("{problem}; it is ignored"));
         }
     }
 
@@ -111,7 +114,7 @@ struct Values {
     disk: Option<String>,
     reboot_delay: Option<String>,
     debug: bool,
-    unknown: Vec<String>,
+    ignored: Vec<String>,
 }
 
 impl Values {
@@ -121,10 +124,16 @@ impl Values {
             .map_or((word, None), |(k, v)| (k, Some(v)));
         match (key, value) {
             ("keelson.roothash", Some(v)) => set(&mut self.root_hash, "keelson.roothash", v),
-            ("keelson.version", Some(v)) => set(&mut self.version, "keelson.version", v),
+            ("keelson.version", Some(v)) => {
+                let set = set(&mut self.version, "keelson.version", v);
+                self.take_or_ignore(set);
+                Ok(())
+            }
             ("keelson.disk", Some(v)) => set(&mut self.disk, "keelson.disk", v),
             ("keelson.reboot-delay", Some(v)) => {
-                set(&mut self.reboot_delay, "keelson.reboot-delay", v)
+                let set = set(&mut self.reboot_delay, "keelson.reboot-delay", v);
+                self.take_or_ignore(set);
+                Ok(())
             }
             ("keelson.debug", None) => {
                 self.debug = true;
@@ -132,26 +141,39 @@ impl Values {
             }
             // For the health check after boot, and for `provision`.
             (key, Some(_)) if FOR_OTHERS.contains(&key) => Ok(()),
+            ("keelson.emergency", None | Some("0" | "1")) => Ok(()),
             _ => {
                 if key.starts_with("keelson.") {
-                    self.unknown.push(word.to_owned());
+                    let text = format!("nothing knows {word} on the kernel command line");
+                    self.ignored.push(text);
                 }
                 Ok(())
             }
         }
     }
 
-    fn finish(self) -> Result<BootOptions, BootOptionsError> {
-        let root_hash = self.root_hash.ok_or(BootOptionsError::RootHashMissing)?;
+    /// The boot goes on without it.
+    fn take_or_ignore<T>(&mut self, value: Result<T, BootOptionsError>) -> Option<T> {
+        value
+            .map_err(|error| self.ignored.push(error.to_string()))
+            .ok()
+    }
+
+    fn finish(mut self) -> Result<BootOptions, BootOptionsError> {
+        let root_hash = self.root_hash.take();
+        let root_hash = parse_root_hash(root_hash.ok_or(BootOptionsError::RootHashMissing)?)?;
+        let disk = self.disk.take().map(parse_disk).transpose()?;
+        let version = self.version.take().map(parse_version);
+        let version = version.and_then(|version| self.take_or_ignore(version));
+        let delay = self.reboot_delay.take().map(parse_delay);
+        let delay = delay.and_then(|delay| self.take_or_ignore(delay));
         Ok(BootOptions {
-            root_hash: parse_root_hash(root_hash)?,
-            version: self.version.map(parse_version).transpose()?,
-            disk: self.disk.map(parse_disk).transpose()?,
-            reboot_delay_seconds: self
-                .reboot_delay
-                .map_or(Ok(DEFAULT_REBOOT_DELAY_SECONDS), parse_delay)?,
+            root_hash,
+            version,
+            disk,
+            reboot_delay_seconds: delay.unwrap_or(DEFAULT_REBOOT_DELAY_SECONDS),
             debug: self.debug,
-            unknown: self.unknown,
+            ignored: self.ignored,
         })
     }
 }
@@ -247,7 +269,7 @@ mod tests {
             (options.version, options.disk, options.debug),
             (None, None, false)
         );
-        assert!(options.unknown.is_empty());
+        assert!(options.ignored.is_empty());
     }
 
     #[test]
@@ -267,22 +289,51 @@ mod tests {
     }
 
     #[test]
-    fn bad_values_name_their_key() {
+    fn what_says_from_where_to_boot_must_be_right() {
         for line in [
-            "keelson.version=a/b",
-            "keelson.version=1_2",
-            "keelson.version=1+2",
-            "keelson.version=",
             "keelson.disk=vda",
             "keelson.disk=/dev/",
             "keelson.disk=/dev/../x",
-            "keelson.reboot-delay=soon",
         ] {
-            let key = line.split('=').next().unwrap();
             let error = parse(line).unwrap_err().to_string();
-            assert!(error.starts_with(key), "{line}: {error}");
+            assert!(
+                error.starts_with(line) && error.contains("a whole disk"),
+                "{error}"
+            );
         }
+        assert!(parse("keelson.disk=/dev/vda keelson.disk=/dev/vdb").is_err());
         assert!(BootOptions::parse("keelson.roothash=12").is_err());
+    }
+
+    #[test]
+    fn other_bad_values_are_ignored_and_named_with_what_is_meant() {
+        for (line, meant) in [
+            ("keelson.version=a/b", "a version of"),
+            ("keelson.version=1_2", "a version of"),
+            ("keelson.version=1+2", "a version of"),
+            ("keelson.version=", "a version of"),
+            ("keelson.reboot-delay=soon", "a number of seconds"),
+        ] {
+            let options = parse(line).unwrap();
+            let [problem] = &options.ignored[..] else {
+                panic!("{line}: {:?}", options.ignored);
+            };
+            assert!(
+                problem.starts_with(line) && problem.contains(meant),
+                "{problem}"
+            );
+            assert_eq!(options.version, None);
+            assert_eq!(options.reboot_delay_seconds, DEFAULT_REBOOT_DELAY_SECONDS);
+        }
+    }
+
+    #[test]
+    fn of_two_values_the_signed_images_counts_and_the_other_is_told() {
+        let options = parse("keelson.version=1 keelson.version=2 keelson.reboot-delay=7");
+        let options = options.unwrap();
+        assert_eq!(options.version.as_deref(), Some("1"));
+        assert_eq!(options.reboot_delay_seconds, 7);
+        assert!(options.ignored[0].starts_with("keelson.version= stands twice"));
     }
 
     #[test]
@@ -303,10 +354,17 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_kept_for_the_warning() {
-        let others = "keelson.platform=gce keelson.config=http://x/";
-        let line = format!("keelson.colour=red keelsonish=1 keelson.debug=1 {others}");
+        let others = "keelson.platform=gce keelson.config=http://x/ keelson.emergency";
+        let wrong = "keelson.debug=1 keelson.emergency=yes";
+        let line = format!("keelson.colour=red keelsonish=1 {wrong} {others}");
         let options = parse(&line).unwrap();
-        assert_eq!(options.unknown, ["keelson.colour=red", "keelson.debug=1"]);
+        let words = [
+            "keelson.colour=red",
+            "keelson.debug=1",
+            "keelson.emergency=yes",
+        ];
+        let told = words.map(|word| format!("nothing knows {word} on the kernel command line"));
+        assert_eq!(options.ignored, told);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What happens when the boot cannot go on: say why, wait a little, reboot.
 //!
 //! It decides nothing about slots: the boot loader's counter, or the next boot's demotion,
-//! picks the other one.
+//! picks the other one. What no reboot can mend stops the machine instead, with the reason on the console.
 use std::error::Error;
 use std::panic;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,6 +16,9 @@ use crate::report::error::chain;
 
 /// However often a version failed, its next try is at most this far away.
 const LONGEST_DELAY_SECONDS: u32 = 60;
+
+/// How often whoever looks at the console is told why nothing happens.
+const REMINDER: Duration = Duration::from_mins(10);
 
 // Statics, because the panic hook must reach them too.
 static BASE_DELAY_SECONDS: AtomicU32 = AtomicU32::new(DEFAULT_REBOOT_DELAY_SECONDS);
@@ -62,6 +65,15 @@ pub(crate) fn catch_panics() {
 pub(crate) fn give_up(error: &StepFailed) -> ! {
     console::error(&format!("failed: {}", chain(error)));
     restart_after_delay()
+}
+
+/// Ends a boot that no other would differ from. The console keeps the reason; Ctrl-Alt-Del still restarts.
+pub(crate) fn stop(error: &StepFailed) -> ! {
+    loop {
+        console::error(&format!("failed: {}", chain(error)));
+        console::error("the machine stops here: a reboot would end the same way");
+        thread::sleep(REMINDER);
+    }
 }
 
 /// Reboots at once and durably.

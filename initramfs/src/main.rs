@@ -3,15 +3,16 @@
 //! It reads the kernel command line and the boot loader's variables, loads drivers, finds the
 //! disk, opens the root through dm-verity, prepares the state partition, assembles `/etc` and
 //! `/var`, has the first-boot configuration applied, and becomes systemd. It starts no service,
-//! asks nobody anything, and on any failure says why and reboots.
+//! asks nobody anything, and on any failure says why and reboots, or stops if that cannot help.
 use std::convert::Infallible;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::boot_loader::{boot_count, boot_path::BootPath};
+use crate::boot_loader::{attempt, boot_count, boot_path::BootPath};
 use crate::boot_options::BootOptions;
 use crate::failure::StepFailed;
 use crate::kernel::{modules::KernelModules, mounts};
+use crate::provision::Configured;
 use crate::report::{boot_facts::BootFacts, progress::Progress};
 use crate::root::{switch, verity_root};
 use crate::state::{etc_layers, folders, partition, reset};
@@ -51,10 +52,22 @@ fn refuse() -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// The words are the same at the next boot, unless the boot loader then takes another entry: it does if it counts.
+fn refuse_command_line(error: &StepFailed) -> ! {
+    // For the boot loader's variables.
+    let _modules = KernelModules::load();
+    mounts::mount_efivarfs();
+    if BootPath::read().is_ok_and(|path| path.is_counted()) {
+        failure::give_up(error);
+    }
+    failure::stop(error)
+}
+
 fn boot() -> Result<Infallible, StepFailed> {
     let mut progress = Progress::default();
     progress.step("mount /proc, /sys, /dev and /run", mounts::mount_all)?;
-    let options = progress.step("read the kernel command line", BootOptions::read)?;
+    let options = progress.step("read the kernel command line", BootOptions::read);
+    let options = options.unwrap_or_else(|error| refuse_command_line(&error));
     options.apply();
     let mut modules = progress.step("begin to load kernel modules", KernelModules::load)?;
     mounts::mount_efivarfs();
@@ -76,9 +89,13 @@ fn boot() -> Result<Infallible, StepFailed> {
     })?;
     progress.step("mount the folders of state", folders::mount_all)?;
     progress.step("assemble /etc", || etc_layers::assemble(&options.root_hash))?;
-    progress.step("apply the first-boot configuration", || {
+    let configured = progress.step("apply the first-boot configuration", || {
         provision::apply(disk.esp.map(|esp| disk.path(esp)).as_deref())
     })?;
+    let failed_boots = match configured {
+        Configured::GoOn => failed_boots,
+        Configured::Stop => attempt::give_back(&disk, &options, &boot_path, &modules),
+    };
     let steps = progress.finished();
     let facts = BootFacts {
         options: &options,

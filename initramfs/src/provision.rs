@@ -16,6 +16,17 @@ const DONE: &str = "var/lib/keelson/provision/done";
 const BOUND: [&str; 4] = ["/dev", "/proc", "/sys", "/run"];
 /// Exit codes of `provision`: done, and what waits for the network.
 const GOOD: [i32; 2] = [0, 4];
+/// The owner's configuration is wrong: `provision` has seen to it that systemd starts nothing but a target that says so.
+const REFUSED: i32 = 3;
+
+/// How the boot goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Configured {
+    /// As it should.
+    GoOn,
+    /// To a stop before anything of the user's, which is no fault of this version.
+    Stop,
+}
 
 /// Why the machine must not start as it is.
 #[derive(Debug, thiserror::Error)]
@@ -34,28 +45,32 @@ pub(crate) enum ProvisionError {
 }
 
 /// Configures the machine if that was not done before.
-pub(crate) fn apply(esp: Option<&str>) -> Result<(), ProvisionError> {
+pub(crate) fn apply(esp: Option<&str>) -> Result<Configured, ProvisionError> {
     if Path::new(ROOT).join(DONE).exists() {
-        return Ok(());
+        return Ok(Configured::GoOn);
     }
     let mut arguments = vec!["first-boot"];
     if let Some(esp) = esp {
         arguments.extend(["--esp", esp]);
     }
-    let said = judge(tools::run_with(&BOUND, PROGRAM, &arguments)?)?;
-    console::notice(&said);
-    Ok(())
+    let (configured, said) = judge(tools::run_with(&BOUND, PROGRAM, &arguments)?)?;
+    match configured {
+        Configured::GoOn => console::notice(&said),
+        Configured::Stop => console::error(&said),
+    }
+    Ok(configured)
 }
 
-/// What it said, to be told.
-fn judge(finished: Finished) -> Result<String, ProvisionError> {
-    if finished.code.is_some_and(|code| GOOD.contains(&code)) {
-        return Ok(finished.output);
+/// With what it said, to be told.
+fn judge(finished: Finished) -> Result<(Configured, String), ProvisionError> {
+    match finished.code {
+        Some(code) if GOOD.contains(&code) => Ok((Configured::GoOn, finished.output)),
+        Some(REFUSED) => Ok((Configured::Stop, finished.output)),
+        _ => Err(ProvisionError::NotApplied {
+            status: finished.status,
+            output: finished.output,
+        }),
     }
-    Err(ProvisionError::NotApplied {
-        status: finished.status,
-        output: finished.output,
-    })
 }
 
 #[cfg(test)]
@@ -73,13 +88,22 @@ mod tests {
 
     #[test]
     fn what_waits_for_the_network_does_not_stop_the_boot() {
-        assert!(judge(finished(0)).is_ok() && judge(finished(4)).is_ok());
+        for code in [0, 4] {
+            let (configured, _) = judge(finished(code)).unwrap();
+            assert_eq!(configured, Configured::GoOn);
+        }
     }
 
     #[test]
-    fn a_refused_configuration_stops_it_with_its_reason() {
-        let error = judge(finished(3)).unwrap_err();
-        let text = chain(&error);
+    fn a_refused_configuration_is_no_failure_of_the_version() {
+        let (configured, said) = judge(finished(3)).unwrap();
+        assert_eq!(configured, Configured::Stop);
+        assert!(said.contains("config.toml:1:1: hostname"), "{said}");
+    }
+
+    #[test]
+    fn a_program_that_fails_fails_the_boot_with_its_reason() {
+        let text = chain(&judge(finished(1)).unwrap_err());
         assert!(text.contains("config.toml:1:1: hostname"), "{text}");
         let killed = Finished {
             code: None,

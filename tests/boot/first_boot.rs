@@ -1,15 +1,16 @@
 //! A machine that gets its configuration: from QEMU's `fw_cfg`, once and again after a reset; from the ESP; and
-//! one that gets a wrong one, and says so instead of starting, until a metadata service has a right one.
+//! one that gets a wrong one, and stops and says why instead of starting, until a metadata service has a right one.
 
 use std::process::Command;
 
 use keelson_qemu::ssh::{Ssh, SshKey};
-use keelson_qemu::{Machine, Running};
+use keelson_qemu::{Disk, Machine, Running};
 use serde_json::{Value, json};
 
+use crate::archive;
 use crate::mock_server::{Answer, MockServer};
 use crate::support::{
-    BOOT_TIMEOUT, Bench, assert_clean, builder, image, output, power_off, wait_healthy,
+    BOOT_TIMEOUT, Bench, assert_clean, builder, checkout, image, output, power_off, wait_healthy,
 };
 
 /// What QEMU's network calls this host's loopback.
@@ -40,21 +41,47 @@ fn configure(machine: &mut Machine, bench: &Bench, text: &str) {
         .extend(["-fw_cfg".into(), item.into()]);
 }
 
-/// A user with a key, a file, a unit and a name, as Butane would write it.
-fn ignition(key: &str) -> String {
-    let unit = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/true\n\
+/// The README's example, with this key and this place of the container's image; and more: a name, a file, a unit.
+fn ignition(key: &str, archive: &str) -> String {
+    let path = checkout().join("examples/first-boot/hello.ign");
+    let text = std::fs::read_to_string(path).expect("the example is there");
+    let mut value: Value = serde_json::from_str(&text).expect("JSON");
+    value["passwd"]["users"][0]["sshAuthorizedKeys"] = json!([key.trim()]);
+    let files = value["storage"]["files"].as_array_mut().expect("files");
+    files[0]["contents"]["source"] = json!(archive);
+    files.extend([
+        json!({ "path": "/etc/hostname", "overwrite": true, "mode": 420, "contents": { "source": "data:,node7%0A" } }),
+        json!({ "path": "/var/lib/app/token", "mode": 384, "user": { "name": "core" },
+                "contents": { "source": "data:,hunter2" } }),
+    ]);
+    let unit = "[Service]\nType=oneshot\nRemainAfterExit=yes\nLoadCredential=app.token\n\
+                ExecStart=/usr/bin/grep -q given.by.smbios %d/app.token\n\
                 [Install]\nWantedBy=multi-user.target\n";
-    json!({
-        "ignition": { "version": "3.5.0" },
-        "passwd": { "users": [{ "name": "core", "sshAuthorizedKeys": [key.trim()] }] },
-        "storage": { "files": [
-            { "path": "/etc/hostname", "overwrite": true, "mode": 420, "contents": { "source": "data:,node7%0A" } },
-            { "path": "/var/lib/app/token", "mode": 384, "user": { "name": "core" },
-              "contents": { "source": "data:,hunter2" } },
-        ]},
-        "systemd": { "units": [{ "name": "hello.service", "enabled": true, "contents": unit }] },
-    })
-    .to_string()
+    let units = value["systemd"]["units"].as_array_mut().expect("units");
+    units.push(json!({ "name": "app.service", "enabled": true, "contents": unit }));
+    // The archive of the tests calls it so.
+    value
+        .to_string()
+        .replace("host busybox sh", "host busybox:saved sh")
+}
+
+/// Where the machine finds an archive with busybox, as `docker save` writes it.
+fn archive_server(bench: &Bench) -> (MockServer, String) {
+    let path = bench.folder.path().join("busybox.tar");
+    archive::docker_save(&path);
+    let bytes = std::fs::read(path).expect("the archive was written");
+    let server = MockServer::start(move |request| match request.line.as_str() {
+        "GET /busybox.tar" => Answer::text(&bytes),
+        _ => Answer::status("404 Not Found"),
+    });
+    let port = port(&server);
+    (server, format!("http://{HOST}:{port}/busybox.tar"))
+}
+
+fn port(server: &MockServer) -> String {
+    let url = server.url();
+    let (_, port) = url.rsplit_once(':').expect("a port");
+    port.to_owned()
 }
 
 fn provisioned(ssh: &Ssh) -> Value {
@@ -70,7 +97,10 @@ fn a_machine_becomes_what_its_configuration_says_and_again_after_a_reset() {
     std::fs::create_dir(&folder).expect("a folder for the user's key");
     let key = SshKey::generate(&folder).expect("ssh-keygen works");
     let mut machine = bench.machine("first-boot-configuration", bench.firmware());
-    configure(&mut machine, &bench, &ignition(key.public_line()));
+    let token = ("app.token".to_owned(), b"given-by-smbios".to_vec());
+    machine.credentials.push(token);
+    let (_server, archive) = archive_server(&bench);
+    configure(&mut machine, &bench, &ignition(key.public_line(), &archive));
     let running = bench.start(&machine);
     wait_healthy(&running, 0);
     is_configured(&bench, &running, &key);
@@ -112,11 +142,18 @@ fn is_configured(bench: &Bench, running: &Running, key: &SshKey) {
         output(&ssh, "stat -c '%a %U %G' /var/lib/app/token"),
         "600 core root"
     );
-    assert_eq!(output(&ssh, "systemctl is-active hello.service"), "active");
-    assert_eq!(
-        output(&ssh, "systemctl is-enabled hello.service"),
-        "enabled"
-    );
+    for unit in ["hello.service", "app.service"] {
+        assert_eq!(
+            output(&ssh, &format!("systemctl is-active {unit}")),
+            "active"
+        );
+        assert_eq!(
+            output(&ssh, &format!("systemctl is-enabled {unit}")),
+            "enabled"
+        );
+    }
+    let answer = "curl -sS --retry 20 --retry-connrefused http://127.0.0.1:8080/";
+    assert_eq!(output(&ssh, answer), "hello", "the container answers");
     let failed = output(&ssh, "systemctl list-units --failed --no-legend --plain");
     assert_eq!(failed, "");
     assert_eq!(
@@ -137,6 +174,48 @@ fn is_configured(bench: &Bench, running: &Running, key: &SshKey) {
         "{steps}"
     );
     assert!(!steps.contains("hunter2"), "{steps}");
+    is_secret(&ssh, &user);
+}
+
+/// Of the configuration and its secrets nothing is in the journal, and nothing can be read but by root.
+fn is_secret(root: &Ssh, user: &Ssh) {
+    let told = output(root, "journalctl -b --no-pager | grep -c hunter2 || true");
+    assert_eq!(told, "0");
+    let everywhere = "/run /etc /var/lib/keelson /sys/firmware /proc/cmdline";
+    let search = |text| format!("grep -rlsa --devices=skip {text} {everywhere} || true");
+    for text in ["hunter2", "given-by-smbios"] {
+        assert_eq!(output(user, &search(text)), "");
+    }
+    let found = output(root, &search("hunter2"));
+    assert!(found.contains("/sys/firmware/qemu_fw_cfg/"), "{found}");
+}
+
+/// A name, and a second disk with a file system and swap, mounted by units as Butane writes them.
+fn ignition_with_disk() -> String {
+    let mount = "[Unit]\nRequires=systemd-fsck@dev-disk-by\\x2dpartlabel-data.service\n\
+                 After=systemd-fsck@dev-disk-by\\x2dpartlabel-data.service\n\
+                 [Mount]\nWhere=/srv/data\nWhat=/dev/disk/by-partlabel/data\nType=ext4\n\
+                 [Install]\nRequiredBy=local-fs.target\n";
+    let swap = "[Swap]\nWhat=/dev/disk/by-partlabel/swap\n[Install]\nRequiredBy=swap.target\n";
+    json!({
+        "ignition": { "version": "3.4.0" },
+        "storage": {
+            "files": [{ "path": "/etc/hostname", "overwrite": true, "mode": 420,
+                        "contents": { "source": "data:,from-esp%0A" } }],
+            "disks": [{ "device": "/dev/vdb", "partitions": [
+                { "label": "data", "sizeMiB": 512 }, { "label": "swap", "sizeMiB": 0 },
+            ]}],
+            "filesystems": [
+                { "device": "/dev/disk/by-partlabel/data", "format": "ext4", "path": "/srv/data" },
+                { "device": "/dev/disk/by-partlabel/swap", "format": "swap" },
+            ],
+        },
+        "systemd": { "units": [
+            { "name": "srv-data.mount", "enabled": true, "contents": mount },
+            { "name": "dev-disk-by\\x2dpartlabel-swap.swap", "enabled": true, "contents": swap },
+        ]},
+    })
+    .to_string()
 }
 
 /// Has the builder put a configuration into a copy of the disk, which becomes the machine's.
@@ -161,16 +240,41 @@ fn customize(bench: &Bench, text: &str) {
 }
 
 #[test]
-fn a_file_on_the_esp_configures_a_machine_without_firmware_items() {
+fn a_file_on_the_esp_configures_a_machine_and_is_erased_there() {
     let bench = Bench::new(&image());
-    customize(&bench, "hostname = \"from-esp\"\n");
-    let running = bench.start(&bench.machine("configured-by-esp", bench.direct()));
+    customize(&bench, &ignition_with_disk());
+    let mut machine = bench.machine("configured-by-esp", bench.direct());
+    let extra = bench.folder.path().join("extra.raw");
+    let file = std::fs::File::create(&extra).expect("a second disk");
+    file.set_len(1 << 30).expect("it can be that long");
+    machine.disks.push(Disk::new(&extra));
+    let running = bench.start(&machine);
     wait_healthy(&running, 0);
     let ssh = bench.ssh(&running);
-    assert_eq!(output(&ssh, "uname -n"), "from-esp");
+    let is_configured = |ssh: &Ssh, source: &str| {
+        assert_eq!(output(ssh, "uname -n"), "from-esp");
+        assert_eq!(provisioned(ssh)["source"], source);
+        assert_eq!(output(ssh, "ls /efi/keelson"), "", "it is erased");
+        let show = "findmnt -n -o FSTYPE,SOURCE /srv/data | tr -s ' '";
+        assert_eq!(output(ssh, show), "ext4 /dev/vdb1");
+        assert_eq!(output(ssh, "swapon --show=NAME --noheadings"), "/dev/vdb2");
+        let kept = "stat -c '%a %U' /var/lib/keelson/provision/given.json";
+        assert_eq!(output(ssh, kept), "600 root");
+    };
+    is_configured(&ssh, "keelson/config.ign on the ESP");
+    output(&ssh, "echo mine >/srv/data/file; sync");
+    let before = running.console().last_line_number();
+    let _ = ssh.run("osctl reset --yes --now");
+    wait_healthy(&running, before);
+    let ssh = bench.ssh(&running);
+    is_configured(
+        &ssh,
+        "keelson/config.ign on the ESP, before it was erased there",
+    );
     assert_eq!(
-        provisioned(&ssh)["source"],
-        "keelson/config.toml on the ESP"
+        output(&ssh, "cat /srv/data/file"),
+        "mine",
+        "it is another disk"
     );
     power_off(running);
 }
@@ -178,29 +282,13 @@ fn a_file_on_the_esp_configures_a_machine_without_firmware_items() {
 #[test]
 fn a_wrong_configuration_stops_the_boot_and_says_why() {
     let bench = Bench::new(&image());
-    let mut machine = bench.machine("wrong-configuration", bench.direct());
-    machine.tolerated = vec!["keelson-init: failed".to_owned()];
-    let text = "hostname = \"a\"\n[[files]]\npath = \"/etc/a\"\nuser = \"nobody-knows\"\n";
-    configure(&mut machine, &bench, text);
-    let mut running = bench.start(&machine);
-    let why = "opt/org.keelson/config:4:1: files[0].user: there is no user nobody-knows";
-    running
-        .console()
-        .wait_for(why, BOOT_TIMEOUT)
-        .unwrap_or_else(|e| panic!("{e}"));
-    running
-        .console()
-        .wait_for("rebooting in", BOOT_TIMEOUT)
-        .unwrap_or_else(|e| panic!("{e}"));
-    let text = running.console().text();
-    assert!(!text.contains("systemd[1]"), "{text}");
-    running.kill().expect("it ends");
+    stops_for_a_wrong_word(&bench);
+    stops_for_a_wrong_configuration(&bench);
 
     // Corrected, the same machine comes up: nothing of the wrong one was applied.
     let server = metadata_service(bench.key.public_line().trim());
     let mut machine = bench.machine("configured-by-metadata", bench.direct());
-    let url = server.url();
-    let (_, port) = url.rsplit_once(':').expect("a port");
+    let port = port(&server);
     machine.kernel_command_line_extra =
         format!("keelson.soak=1 keelson.platform=ec2 keelson.metadata=http://{HOST}:{port}");
     let running = bench.start(&machine);
@@ -208,6 +296,77 @@ fn a_wrong_configuration_stops_the_boot_and_says_why() {
     is_configured_by_metadata(&bench, &running);
     assert_clean(&running);
     power_off(running);
+}
+
+/// Another disk than the one that is meant is never taken, and a reboot would not mend the word.
+fn stops_for_a_wrong_word(bench: &Bench) {
+    let mut machine = bench.machine("wrong-word", bench.direct());
+    machine.tolerated = vec!["keelson-init: failed".to_owned()];
+    machine.kernel_command_line_extra = "keelson.disk=vda keelson.debug".to_owned();
+    let mut running = bench.start(&machine);
+    for line in [
+        "keelson.disk=vda on the kernel command line is not a whole disk such as /dev/vda",
+        "the machine stops here",
+    ] {
+        let seen = running.console().wait_for(line, BOOT_TIMEOUT);
+        seen.unwrap_or_else(|e| panic!("{e}"));
+    }
+    let text = running.console().text();
+    assert!(!text.contains("rebooting in"), "{text}");
+    running.kill().expect("it ends");
+}
+
+/// Before anything of the user's, with a way in because it is asked for, and without a failed boot.
+fn stops_for_a_wrong_configuration(bench: &Bench) {
+    let mut machine = bench.machine("wrong-configuration", bench.firmware());
+    machine.tolerated = vec!["Failed to start keelson-first-boot.service".to_owned()];
+    machine
+        .kernel_command_line_extra
+        .push_str(" keelson.emergency=1 keelson.reboot-delay=soon");
+    let text = "hostname = \"a\"\n[[files]]\npath = \"/etc/a\"\nuser = \"nobody-knows\"\n";
+    configure(&mut machine, bench, text);
+    let mut running = bench.start(&machine);
+    let console = running.console();
+    let wait = |after: usize, line: &str| {
+        let seen = console.wait_after(after, line, BOOT_TIMEOUT);
+        seen.unwrap_or_else(|e| panic!("{e}"))
+    };
+    wait(
+        0,
+        "keelson.reboot-delay=soon on the kernel command line is not a number of seconds",
+    );
+    let why = "opt/org.keelson/config:4:1: files[0].user: there is no user nobody-knows";
+    wait(0, why);
+    wait(0, "the boot stops here");
+    let shell = wait(0, "a root shell is on the console").number;
+    let ask = |command: &str, answer: &str| {
+        // The mark is not what is typed, which the terminal shows as well.
+        let typed = format!("{command}; printf '%s-%s\\n' all said\n");
+        let after = console.last_line_number();
+        console
+            .write(typed.as_bytes())
+            .expect("the console is there");
+        let end = wait(after, "all-said").number;
+        let lines = console.lines();
+        let mut lines = lines
+            .iter()
+            .filter(|line| (after..=end).contains(&line.number));
+        assert!(
+            lines.any(|line| line.text.contains(answer)),
+            "{command}: {}",
+            console.text()
+        );
+    };
+    wait(shell, "#");
+    ask("osctl status", why);
+    ask("cat /run/keelson/boot.toml", "failed_boots = 0");
+    ask(
+        "systemctl is-active multi-user.target kvd.service | sort -u",
+        "inactive",
+    );
+    ask("ls /efi/EFI/Linux", "+3.efi");
+    assert!(!console.text().contains("rebooting in"));
+    running.kill().expect("it ends");
 }
 
 /// EC2's, which is ill at first.

@@ -3,6 +3,9 @@
 //! The image is the one `tests/run` built; each test has its own copy of the disk. Boots are few and
 //! serve many checks each: one costs some twenty seconds in software emulation.
 
+#[allow(dead_code, reason = "tests of containers use the rest of it")]
+#[path = "../containers/archive.rs"]
+mod archive;
 mod bad_releases;
 mod broken_line;
 #[path = "../fleet/certificates.rs"]

@@ -13,6 +13,7 @@ const UNITS: &str = "units/usr/lib/systemd/system/";
 const PRESETS: &str = "units/usr/lib/systemd/system-preset/";
 /// Programs of Debian's packages that our units start.
 const PACKAGE_PROGRAMS: &[&str] = &[
+    "/bin/bash",
     "/bin/kill",
     "/usr/bin/containerd",
     "/usr/bin/mkdir",

@@ -17,6 +17,9 @@ pub const PATH: &str = "/var/lib/keelson/provision/result.json";
 /// Is there once all that can be done at a first boot has been: later boots look for nothing else.
 pub const DONE: &str = "/var/lib/keelson/provision/done";
 
+/// A configuration that stood where it could be removed from, for the first boot after a reset, which leaves this file.
+pub const GIVEN: &str = "/var/lib/keelson/provision/given.json";
+
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {

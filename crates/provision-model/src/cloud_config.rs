@@ -16,11 +16,12 @@ use crate::document::{Document, Positions};
 use crate::key_path::KeyPath;
 use crate::plan::{Command, Compression, Contents, Effect, Include, Plan, Remote, Source, Stated};
 use crate::problem::{Position, Problem};
+use crate::variables::{Unknown, Variables};
 use keys::{Keys, Words};
 use message::{Part, Type};
 
 /// The plan of a text and where its keys stand, or all that is wrong with it.
-pub fn plan(text: &str) -> Result<(Plan, Positions), Vec<Problem>> {
+pub fn plan(text: &str, variables: &Variables) -> Result<(Plan, Positions), Vec<Problem>> {
     let parts = message::parts(text)?;
     let is_alone = parts.len() == 1;
     let mut plan = Plan::default();
@@ -36,6 +37,7 @@ pub fn plan(text: &str) -> Result<(Plan, Positions), Vec<Problem>> {
             prefix,
             problems: Vec::new(),
             plan: &mut plan,
+            variables,
         };
         let found = reading.part(&part);
         let mut new_problems = reading.problems;
@@ -69,6 +71,7 @@ struct Reading<'a> {
     prefix: KeyPath,
     problems: Vec<Problem>,
     plan: &'a mut Plan,
+    variables: &'a Variables,
 }
 
 impl Reading<'_> {
@@ -137,7 +140,13 @@ impl Reading<'_> {
                 return Err(vec![Problem::at(start, "the top must be a map of keys")]);
             }
         }
-        let keys: Keys = document.read()?;
+        let mut problems = Vec::new();
+        let filled = document.filled(&FILLED, self.variables, &mut problems);
+        if !problems.is_empty() {
+            document.positions.locate(&mut problems);
+            return Err(problems);
+        }
+        let keys: Keys = filled.read()?;
         self.keys(keys);
         Ok(())
     }
@@ -174,6 +183,9 @@ impl Reading<'_> {
         }
     }
 }
+
+/// Where variables count.
+const FILLED: [(&str, Unknown); 2] = [("coreos", Unknown::Refused), ("write_files", Unknown::Left)];
 
 /// What cloud-init has and this has not, with what to do instead.
 const REFUSED: &[(&str, &str)] = &[

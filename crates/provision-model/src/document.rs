@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::key_path::KeyPath;
 use crate::problem::{Position, Problem};
+use crate::variables::{Unknown, Variables};
 
 /// Deepest nesting; a deeper document is refused rather than recursed into.
 const DEPTH_MAX: usize = 64;
@@ -43,6 +44,23 @@ impl Document {
         toml::read(text)
     }
 
+    /// With values for the variables in these keys of the top.
+    pub(crate) fn filled(
+        &self,
+        keys: &[(&str, Unknown)],
+        variables: &Variables,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
+        let mut filled = self.clone();
+        for (name, unknown) in keys {
+            if let Some(value) = filled.value.get_mut(name) {
+                let key = KeyPath::top().key(name);
+                variables.fill(value, &key, *unknown, problems);
+            }
+        }
+        filled
+    }
+
     /// As a type: every unknown key is a problem, and so is the first value that does not suit.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Vec<Problem>> {
         let mut problems = Vec::new();
@@ -54,7 +72,7 @@ impl Document {
         let read = read.map_err(|error: serde_json::Error| {
             problems.push(Problem::new(
                 KeyPath::from(&track.path()),
-                error.to_string(),
+                without_string(&error.to_string()),
             ));
         });
         match read {
@@ -65,6 +83,17 @@ impl Document {
             }
         }
     }
+}
+
+/// What is wrong, without the string that is: it may be a secret in a place where none belongs.
+fn without_string(text: &str) -> String {
+    for wrong in ["invalid type: string", "invalid value: string"] {
+        let rest = text.strip_prefix(wrong);
+        if let Some((_, expected)) = rest.and_then(|rest| rest.rsplit_once("\", expected ")) {
+            return format!("{wrong}, expected {expected}");
+        }
+    }
+    text.to_owned()
 }
 
 /// Where the values of one or several documents stand.

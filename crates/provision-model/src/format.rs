@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::document::{Document, Positions};
 use crate::plan::Plan;
 use crate::problem::{Position, Problem};
+use crate::variables::Variables;
 use crate::{cloud_config, ignition, rules, settings};
 
 /// A format of first-boot configuration.
@@ -60,22 +61,25 @@ pub struct Configuration {
     pub plan: Plan,
     /// Where that stands, for what is found wrong later.
     pub positions: Positions,
+    /// What was known of the machine, for what is brought along.
+    pub variables: Variables,
 }
 
-/// The plan of a configuration, or all that is wrong with it, in the order of the text.
+/// The plan of a configuration, or all that is wrong with it, in the order of the text; of the machine nothing is known,
+/// so that variables have values that are made up.
 pub fn parse(bytes: &[u8]) -> Result<(Format, Plan), Vec<Problem>> {
-    let configuration = Configuration::parse(bytes)?;
+    let configuration = Configuration::parse(bytes, Variables::examples())?;
     Ok((configuration.format, configuration.plan))
 }
 
 impl Configuration {
-    /// As [`parse`], with where everything stands.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Vec<Problem>> {
-        parse_text(bytes)
+    /// As [`parse`], on a machine of which that is known, with where everything stands.
+    pub fn parse(bytes: &[u8], variables: Variables) -> Result<Self, Vec<Problem>> {
+        parse_text(bytes, variables)
     }
 }
 
-fn parse_text(bytes: &[u8]) -> Result<Configuration, Vec<Problem>> {
+fn parse_text(bytes: &[u8], variables: Variables) -> Result<Configuration, Vec<Problem>> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let text = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
         let position = Position::of(&text, text.len());
@@ -84,8 +88,10 @@ fn parse_text(bytes: &[u8]) -> Result<Configuration, Vec<Problem>> {
     let format = Format::of(text);
     let (plan, positions) = match format {
         Format::Ignition => read(text, Document::json, ignition::plan),
-        Format::Keelson => read(text, Document::toml, settings::plan),
-        Format::CloudConfig => cloud_config::plan(text),
+        Format::Keelson => read(text, Document::toml, |document| {
+            settings::plan(document, &variables)
+        }),
+        Format::CloudConfig => cloud_config::plan(text, &variables),
     }
     .map_err(sorted)?;
     let mut problems = rules::check(&plan);
@@ -95,6 +101,7 @@ fn parse_text(bytes: &[u8]) -> Result<Configuration, Vec<Problem>> {
             format,
             plan,
             positions,
+            variables,
         });
     }
     Err(sorted(problems))

@@ -1,8 +1,9 @@
 //! Ignition's configuration, specification 3.0 to 3.6, read into a plan.
 //!
-//! Its keys and types are crate ignition-config's. What the image has no tools for (RAID, LUKS, Clevis,
-//! disks) and what Keelson does another way (kernel arguments) is refused by name.
+//! Its keys and types are crate ignition-config's. What the image has no tools for (RAID, LUKS, Clevis)
+//! and what Keelson does another way (kernel arguments) is refused by name.
 
+mod disks;
 mod passwd;
 mod reading;
 mod refused;
@@ -71,6 +72,7 @@ fn whole(config: &Config, reading: &mut Reading) -> Plan {
         passwd::read(passwd, &top.key("passwd"), reading, &mut plan);
     }
     if let Some(storage) = &config.storage {
+        disks::read(storage, &top.key("storage"), reading, &mut plan);
         storage::read(storage, &top.key("storage"), reading, &mut plan);
     }
     if let Some(systemd) = &config.systemd {

@@ -18,8 +18,10 @@ pub mod plan;
 pub mod problem;
 pub mod rules;
 pub mod settings;
+mod variables;
 
 pub use format::{Configuration, Format, parse};
 pub use key_path::KeyPath;
 pub use plan::Plan;
 pub use problem::{Position, Problem};
+pub use variables::Variables;

@@ -5,7 +5,8 @@
 
 use crate::key_path::KeyPath;
 use crate::plan::{
-    DropIn, Enablement, Fetching, File, Group, Node, Overwrite, Plan, Stated, Unit, User, Writing,
+    Disk, DropIn, Enablement, Fetching, File, Group, Node, Overwrite, Partition, Plan, Stated,
+    Unit, User, Writing,
 };
 
 impl Plan {
@@ -17,6 +18,8 @@ impl Plan {
         prefix(authorities.map(|one| &mut one.key), key);
         prefix(self.hostname.iter_mut().map(|one| &mut one.key), key);
         prefix(self.time_zone.iter_mut().map(|one| &mut one.key), key);
+        prefix(self.disks.iter_mut().map(|one| &mut one.key), key);
+        prefix(self.file_systems.iter_mut().map(|one| &mut one.key), key);
         prefix(self.groups.iter_mut().map(|one| &mut one.key), key);
         prefix(self.users.iter_mut().map(|one| &mut one.key), key);
         prefix(self.directories.iter_mut().map(|one| &mut one.key), key);
@@ -35,6 +38,14 @@ impl Plan {
         fetching(&mut self.fetching, other.fetching);
         self.hostname = other.hostname.or(self.hostname);
         self.time_zone = other.time_zone.or(self.time_zone);
+        let device = |one: &Disk| one.device.clone();
+        merge(&mut self.disks, other.disks, device, disk);
+        merge(
+            &mut self.file_systems,
+            other.file_systems,
+            |one| one.device.clone(),
+            |one, other| *one = other,
+        );
         merge(
             &mut self.groups,
             other.groups,
@@ -126,6 +137,21 @@ fn union(one: &mut Vec<String>, other: Vec<String>) {
     for text in other {
         if !one.contains(&text) {
             one.push(text);
+        }
+    }
+}
+
+/// Partitions are told by number or label, and there are few: the other's come after.
+fn disk(one: &mut Disk, other: Disk) {
+    one.is_wiped |= other.is_wiped;
+    for partition in other.partitions {
+        let is_same = |known: &&mut Partition| match (known.number, partition.number) {
+            (None, None) => known.label == partition.label,
+            (one, other) => one == other,
+        };
+        match one.partitions.iter_mut().find(is_same) {
+            Some(known) => *known = partition,
+            None => one.partitions.push(partition),
         }
     }
 }

@@ -4,7 +4,9 @@
 
 use serde::Serialize;
 
-use crate::plan::{Contents, Effect, Enablement, File, Node, Plan, Source, Unit, User, Writing};
+use crate::plan::{
+    Contents, Disk, Effect, Enablement, File, FileSystem, Node, Plan, Source, Unit, User, Writing,
+};
 
 /// One thing that would be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,6 +41,13 @@ pub fn outline(plan: &Plan) -> Vec<Action> {
     }
     if let Some(zone) = &plan.time_zone {
         add("time zone", zone.value.clone(), "set".to_owned());
+    }
+    for disk in &plan.disks {
+        add("disk", disk.value.device.clone(), disk_detail(&disk.value));
+    }
+    for one in &plan.file_systems {
+        let detail = file_system_detail(&one.value);
+        add("file system", one.value.device.clone(), detail);
     }
     for group in &plan.groups {
         let id = group
@@ -84,6 +93,28 @@ fn source(contents: &Contents) -> String {
         Source::Inline(bytes) => format!("{} bytes", bytes.len()),
         Source::Remote(remote) => remote.url.clone(),
     }
+}
+
+fn disk_detail(disk: &Disk) -> String {
+    let wiped = if disk.is_wiped { "a new table; " } else { "" };
+    let partitions = disk.partitions.iter().map(|one| {
+        let number = one.number.map(|number| number.to_string());
+        let name = one.label.clone().or(number).unwrap_or_default();
+        let size = one.size_mib;
+        let size = size.map_or_else(|| "the rest".to_owned(), |mib| format!("{mib} MiB"));
+        format!("{name} ({size})")
+    });
+    let partitions: Vec<_> = partitions.collect();
+    format!("{wiped}partitions {}", partitions.join(", "))
+}
+
+fn file_system_detail(one: &FileSystem) -> String {
+    let manner = if one.is_wiped {
+        "made, whatever is there"
+    } else {
+        "made unless it is there"
+    };
+    format!("{}, {manner}", one.format)
 }
 
 fn owners(node: &Node) -> String {

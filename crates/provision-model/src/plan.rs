@@ -4,6 +4,7 @@
 
 mod account;
 mod contents;
+mod disk;
 mod node;
 mod unit;
 
@@ -11,6 +12,7 @@ use std::fmt;
 
 pub use account::{Group, PasswordHash, User};
 pub use contents::{Algorithm, Compression, Contents, ContentsError, Digest, Remote, Source};
+pub use disk::{Disk, FileSystem, FileSystemFormat, Partition};
 pub use node::{Account, Directory, File, Link, Mode, Node, Overwrite, Writing};
 pub use unit::{DropIn, Enablement, Unit};
 
@@ -27,6 +29,10 @@ pub struct Plan {
     pub hostname: Option<Stated<String>>,
     /// As `Europe/Berlin`.
     pub time_zone: Option<Stated<String>>,
+    /// Tables of partitions to be there.
+    pub disks: Vec<Stated<Disk>>,
+    /// File systems to be there.
+    pub file_systems: Vec<Stated<FileSystem>>,
     /// Groups to be there.
     pub groups: Vec<Stated<Group>>,
     /// Users to be there.

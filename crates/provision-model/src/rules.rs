@@ -4,6 +4,7 @@
 //! for whoever applies the plan.
 
 mod accounts;
+mod disks;
 mod names;
 mod paths;
 mod units;
@@ -20,6 +21,7 @@ pub fn check(plan: &Plan) -> Vec<Problem> {
     let mut problems = Problems::default();
     check_names(plan, &mut problems);
     accounts::check(plan, &mut problems);
+    disks::check(plan, &mut problems);
     paths::check(plan, &mut problems);
     units::check(plan, &mut problems);
     check_contents(plan, &mut problems);

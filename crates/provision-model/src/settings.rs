@@ -43,16 +43,20 @@ use crate::plan::{
     User, Writing,
 };
 use crate::problem::Problem;
+use crate::variables::{Unknown, Variables};
 use keys::Settings;
 
 /// Where kernel settings are written.
 const SYSCTL_FILE: &str = "/etc/sysctl.d/50-first-boot.conf";
 
 /// The plan of a document, or all that is wrong with it.
-pub fn plan(document: &Document) -> Result<Plan, Vec<Problem>> {
+pub fn plan(document: &Document, variables: &Variables) -> Result<Plan, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let cluster = [("cluster", Unknown::Refused)];
+    let document = document.filled(&cluster, variables, &mut problems);
     let settings: Settings = document.read()?;
     let mut reading = Reading {
-        problems: Vec::new(),
+        problems,
         plan: Plan::default(),
     };
     reading.whole(settings);
@@ -186,8 +190,8 @@ impl Reading {
         key: &KeyPath,
     ) -> Option<Contents> {
         if !url.starts_with("http://") && !url.starts_with("https://") {
-            let text = format!("{url:?} is no address of http or https");
-            self.problem(&key.key("source"), text);
+            // It may be contents by mistake, which no console shall show.
+            self.problem(&key.key("source"), "not an address of http or https");
             return None;
         }
         let digest = match digest.map(|text| Digest::parse(&text).ok_or(text)) {

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use provision_model::document::Document;
 use provision_model::{Format, Problem, parse};
+use serde_json::Value;
 
 fn folder(format: &str, kind: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -85,6 +87,44 @@ fn cloud_configs() {
 #[test]
 fn keelsons_own() {
     check("keelson", Format::Keelson);
+}
+
+/// By name, as Butane writes its keys in Ignition.
+fn field<'a>(value: &'a Value, path: &str) -> &'a Value {
+    value.pointer(path).unwrap_or_else(|| panic!("no {path}"))
+}
+
+#[test]
+fn the_readmes_example_is_what_its_source_says() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/first-boot");
+    let text = |name: &str| fs::read_to_string(folder.join(name)).expect("readable");
+    let (ignition, butane) = (text("hello.ign"), text("hello.bu"));
+    let (format, plan) = parse(ignition.as_bytes()).expect("it is right");
+    assert_eq!(format, Format::Ignition);
+    assert_eq!(
+        (plan.users.len(), plan.files.len(), plan.units.len()),
+        (1, 1, 1)
+    );
+    let ignition: Value = serde_json::from_str(&ignition).expect("JSON");
+    let butane = Document::yaml(&butane).expect("YAML").value;
+    for (made, source) in [
+        ("/passwd/users/0/name", "/passwd/users/0/name"),
+        (
+            "/passwd/users/0/sshAuthorizedKeys",
+            "/passwd/users/0/ssh_authorized_keys",
+        ),
+        ("/storage/files/0/path", "/storage/files/0/path"),
+        ("/storage/files/0/mode", "/storage/files/0/mode"),
+        (
+            "/storage/files/0/contents/source",
+            "/storage/files/0/contents/source",
+        ),
+        ("/systemd/units/0/name", "/systemd/units/0/name"),
+        ("/systemd/units/0/enabled", "/systemd/units/0/enabled"),
+        ("/systemd/units/0/contents", "/systemd/units/0/contents"),
+    ] {
+        assert_eq!(field(&ignition, made), field(&butane, source), "{made}");
+    }
 }
 
 /// What is near to a configuration finds more than bytes do.

@@ -8,7 +8,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use provision::http::Http;
-use provision::{Found, Manner, Network, Place, Root, result_file, run as run_configuration};
+use provision::{
+    Afterwards, Devices, Found, Manner, Network, Place, Root, result_file, run as run_configuration,
+};
 
 use crate::cli::ApplyArguments;
 use crate::conclude;
@@ -26,8 +28,11 @@ pub(crate) fn run(arguments: &ApplyArguments) -> anyhow::Result<ExitCode> {
     } else {
         Manner::Really
     };
+    let devices = Devices::default();
+    let is_here = arguments.root == Path::new("/");
     let place = Place {
         root: &root,
+        devices: is_here.then_some(&devices),
         network: (!arguments.no_network).then_some(&http as &dyn Network),
         manner,
     };
@@ -61,5 +66,6 @@ fn read(file: &Path) -> anyhow::Result<Found> {
         bytes,
         source: name.clone(),
         name,
+        afterwards: Afterwards::Stays,
     })
 }

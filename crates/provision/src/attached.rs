@@ -1,17 +1,17 @@
-//! Drives that have to be mounted to be read, and the modules that takes.
+//! Drives that have to be mounted, and the modules that takes.
 //!
-//! Mounted read-only, for as long as it is read.
+//! Mounted for as long as something is done with it; read-only unless something is to be erased.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::{fs, io};
 
 use provision::Found;
 use provision::source::{ConfigDrive, LabelledDrive, Source, SourceError};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 /// Where.
-const MOUNT_POINT: &str = "/run/keelson/config-drive";
+pub(crate) const MOUNT_POINT: &str = "/run/keelson/config-drive";
 /// What a file system's driver needs; the kernel cannot ask for modules before systemd runs.
 const MODULES: &[(&str, &[&str])] = &[
     ("iso9660", &["isofs"]),
@@ -40,16 +40,25 @@ impl AttachedDrive {
             mounted: MOUNT_POINT.into(),
         }
     }
+}
 
-    fn mount(&self) -> std::io::Result<()> {
-        let kind = self.0.label.file_system;
-        let modules = MODULES.iter().find(|(name, _)| *name == kind);
-        load_modules(modules.map_or(&[], |(_, modules)| modules));
-        fs::create_dir_all(MOUNT_POINT)?;
-        let flags =
-            MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-        Ok(mount(&self.0.device, MOUNT_POINT, kind, flags, c"")?)
+/// Does something with a device while it is mounted at [`MOUNT_POINT`].
+pub(crate) fn with_mounted<T>(
+    device: &Path,
+    file_system: &'static str,
+    how: MountFlags,
+    work: impl FnOnce() -> T,
+) -> io::Result<T> {
+    let modules = MODULES.iter().find(|(name, _)| *name == file_system);
+    load_modules(modules.map_or(&[], |(_, modules)| modules));
+    fs::create_dir_all(MOUNT_POINT)?;
+    let flags = how | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount(device, MOUNT_POINT, file_system, flags, c"")?;
+    let done = work();
+    if let Err(error) = unmount(Path::new(MOUNT_POINT), UnmountFlags::DETACH) {
+        println!("provision: cannot unmount {MOUNT_POINT}: {error}");
     }
+    Ok(done)
 }
 
 impl Source for AttachedDrive {
@@ -58,15 +67,12 @@ impl Source for AttachedDrive {
     }
 
     fn look(&self) -> Result<Option<Found>, SourceError> {
-        self.mount().map_err(|source| SourceError::Read {
-            path: self.0.device.clone(),
+        let drive = &self.0;
+        let (device, kind) = (&drive.device, drive.label.file_system);
+        let found = with_mounted(device, kind, MountFlags::RDONLY, || self.mounted().look());
+        found.map_err(|source| SourceError::Read {
+            path: device.clone(),
             source,
-        })?;
-        let found = self.mounted().look();
-        let unmounted = unmount(Path::new(MOUNT_POINT), UnmountFlags::DETACH);
-        if let Err(error) = unmounted {
-            println!("provision: cannot unmount {MOUNT_POINT}: {error}");
-        }
-        found
+        })?
     }
 }

@@ -9,7 +9,8 @@ use crate::firmware::Firmware;
 /// Applies this machine's first-boot configuration.
 ///
 /// Exit codes: 0 it is applied, or there was none; 1 a step failed; 2 wrong usage; 3 the configuration is wrong or
-/// does not suit the machine, and nothing was done; 4 it needs the network, and nothing was done.
+/// does not suit the machine, and nothing was done; 4 it needs the network, and nothing was done; 5 (`network`) the boot
+/// stops because first-boot has refused it.
 #[derive(Debug, Parser)]
 #[command(name = "provision", version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -74,6 +75,9 @@ pub(crate) struct NetworkArguments {
     /// What the kernel says.
     #[command(flatten)]
     pub(crate) firmware: Firmware,
+    /// Where the EFI system partition is mounted
+    #[arg(long, value_name = "DIR", default_value = "/efi")]
+    pub(crate) efi: PathBuf,
 }
 
 /// Of `provision status`.

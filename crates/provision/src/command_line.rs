@@ -7,6 +7,7 @@
 //! | `keelson.platform=NAME`      | the metadata service to be asked, whatever the firmware says; `none` |
 //! | `keelson.metadata=URL`       | where that service is, instead of its usual address              |
 //! | `ds=nocloud;s=URL`           | cloud-init's NoCloud: a server with `user-data` and `meta-data`  |
+//! | `keelson.emergency=1`        | a root shell on the console while no configuration can be applied |
 //!
 //! Other words are for others.
 
@@ -74,6 +75,16 @@ impl CommandLine {
     }
 }
 
+/// Whether a kernel command line asks for a root shell where the boot stops, whatever else stands on it.
+pub fn asks_for_shell(text: &str) -> bool {
+    let asked = words(text).filter_map(|word| match word.as_str() {
+        "keelson.emergency" | "keelson.emergency=1" => Some(true),
+        "keelson.emergency=0" => Some(false),
+        _ => None,
+    });
+    asked.last().unwrap_or(false)
+}
+
 fn address(key: &'static str, value: &str) -> Result<String, CommandLineError> {
     if value.starts_with("http://") || value.starts_with("https://") {
         return Ok(value.to_owned());
@@ -112,6 +123,20 @@ mod tests {
             CommandLine::parse("console=ttyS0"),
             Ok(CommandLine::default())
         );
+    }
+
+    #[test]
+    fn a_shell_is_there_only_if_asked_for() {
+        for (text, asked) in [
+            ("quiet", false),
+            ("keelson.emergency", true),
+            ("keelson.config=ftp://wrong keelson.emergency=1\n", true),
+            ("keelson.emergency=1 keelson.emergency=0", false),
+            ("keelson.emergency=yes", false),
+            ("x=\"a keelson.emergency=1\" keelson.emergency.x", false),
+        ] {
+            assert_eq!(asks_for_shell(text), asked, "{text}");
+        }
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use machine_facts::provision_record::{Outcome, Record};
+use machine_facts::provision_record::Record;
+use provision::command_line::asks_for_shell;
 use provision::network_source::Choice;
 
-use crate::record::unsourced;
+use crate::record::refused;
 
 /// Where it stands.
 #[derive(Debug, Args)]
@@ -28,15 +29,18 @@ pub(crate) struct Firmware {
 impl Firmware {
     /// What there is to ask on the network, or the record of a command line that cannot be obeyed.
     pub(crate) fn choice(&self) -> anyhow::Result<Result<Choice, Record>> {
+        let choice = Choice::make(&self.text()?, &self.sys);
+        let source = Some("the kernel command line".to_owned());
+        Ok(choice.map_err(|error| refused(source, error.to_string())))
+    }
+
+    /// Whether the kernel command line asks for a way in where the boot stops.
+    pub(crate) fn asks_for_shell(&self) -> anyhow::Result<bool> {
+        Ok(asks_for_shell(&self.text()?))
+    }
+
+    fn text(&self) -> anyhow::Result<String> {
         let file = &self.command_line;
-        let text = std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read {}", file.display()))?;
-        Ok(Choice::make(&text, &self.sys).map_err(|error| {
-            let problems = vec![error.to_string()];
-            Record {
-                source: Some("the kernel command line".to_owned()),
-                ..unsourced(Outcome::Refused { problems })
-            }
-        }))
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
     }
 }

@@ -1,23 +1,26 @@
 //! `provision first-boot`: the configuration from wherever the machine's owner has put it, once.
 //!
 //! `/init` starts it in the root that will be `/`, before systemd runs. What it prints is for the console. What needs the
-//! network is left to [`crate::network`], which this boot is then for.
+//! network is left to [`crate::network`], which this boot is then for; so is to say why the boot stops, if what the
+//! owner has given is wrong.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use machine_facts::provision_record::{Outcome, Record};
+use provision::given::GivenBefore;
 use provision::network_source::Choice;
 use provision::source::{
-    FatDevice, FirmwareConfiguration, Source, SystemStrings, Told, find_drives, first,
+    FatDevice, FirmwareConfiguration, Source, SystemStrings, Told, find_drives, first, guest_info,
 };
-use provision::{Found, Manner, Place, Root, result_file, run as run_configuration};
+use provision::{Devices, Found, Manner, Place, Root, result_file, run as run_configuration};
 
+use crate::afterwards::{Esp, settle};
 use crate::attached::{AttachedDrive, load_modules};
 use crate::cli::FirstBootArguments;
 use crate::firmware::Firmware;
-use crate::record::{failed, say_step, unsourced};
+use crate::record::{refused, say_step, unsourced};
 use crate::{conclude, pending};
 
 /// The device by which QEMU gives files to a machine, and the module that shows them.
@@ -39,14 +42,19 @@ pub(crate) fn run(arguments: &FirstBootArguments) -> anyhow::Result<ExitCode> {
     }
     let (found, record) = match first(&sources(arguments), &mut |told| say(told)) {
         Ok(Some(found)) => {
+            say_unneeded(&arguments.firmware)?;
             let record = apply(&found, &root);
+            let esp = arguments.esp.as_deref().map(Esp::Device);
+            settle(&root, &found, &record, esp);
             (Some(found), record)
         }
         Ok(None) => (None, left_to_the_network(&arguments.firmware)?),
-        Err(error) => (None, failed(None, machine_facts::error::chain(&error))),
+        Err(error) => (None, refused(None, machine_facts::error::chain(&error))),
     };
-    if let Outcome::Deferred { .. } = record.outcome {
-        pending::request(&arguments.firmware.run, found.as_ref())?;
+    match record.outcome {
+        Outcome::Deferred { .. } => pending::request(&arguments.firmware.run, found.as_ref())?,
+        Outcome::Refused { .. } => pending::stop(&arguments.firmware.run)?,
+        Outcome::Nothing | Outcome::Applied | Outcome::Failed { .. } => {}
     }
     result_file::write(&root, &record).context("cannot write down what was done")?;
     println!("provision: {record}");
@@ -61,12 +69,6 @@ fn left_to_the_network(firmware: &Firmware) -> anyhow::Result<Record> {
     };
     Ok(match choice {
         Choice::Nothing => unsourced(Outcome::Nothing),
-        Choice::Unread(name) => {
-            println!(
-                "provision: {name}: its metadata is not read; a drive or a file on the ESP is"
-            );
-            unsourced(Outcome::Nothing)
-        }
         Choice::Source(source) => {
             let addresses = vec![source.address().to_owned()];
             Record {
@@ -75,6 +77,18 @@ fn left_to_the_network(firmware: &Firmware) -> anyhow::Result<Record> {
             }
         }
     })
+}
+
+/// Words that nobody obeys because a nearer source has a configuration may be wrong, and are told all the same.
+fn say_unneeded(firmware: &Firmware) -> anyhow::Result<()> {
+    if let Err(Record {
+        outcome: Outcome::Refused { problems },
+        ..
+    }) = firmware.choice()?
+    {
+        println!("provision: {}; it is not needed", problems.join("; "));
+    }
+    Ok(())
 }
 
 /// In the order in which they are asked; the first that has a configuration counts.
@@ -88,12 +102,14 @@ fn sources(arguments: &FirstBootArguments) -> Vec<Box<dyn Source>> {
         sources.push(Box::new(item));
     }
     sources.push(Box::new(SystemStrings::new(sys)));
+    sources.extend(guest_info(sys));
     if let Some(device) = &arguments.esp {
         sources.push(Box::new(FatDevice {
             what: "the ESP",
             device: device.clone(),
         }));
     }
+    sources.push(Box::new(GivenBefore::new(&arguments.root)));
     if has_optical_drive(sys) {
         load_modules(&[OPTICAL_MODULE]);
     }
@@ -124,6 +140,7 @@ fn say(told: &Told) {
 fn apply(found: &Found, root: &Root) -> Record {
     let place = Place {
         root,
+        devices: Some(&Devices::default()),
         network: None,
         manner: Manner::Really,
     };

@@ -3,7 +3,7 @@
 //! A problem in one of them stands where it was brought along.
 
 use provision_model::plan::{Contents, Effect, Plan, Source};
-use provision_model::{Configuration, KeyPath, rules};
+use provision_model::{Configuration, KeyPath, Variables, rules};
 
 use crate::contents;
 use crate::fetch::Fetch;
@@ -14,6 +14,7 @@ const DEPTH_MAX: usize = 8;
 
 /// Goes through what a plan brings along.
 struct Resolver<'a> {
+    variables: &'a Variables,
     fetch: Option<&'a dyn Fetch>,
     findings: &'a mut Findings,
     /// Addresses that nobody could ask.
@@ -23,15 +24,17 @@ struct Resolver<'a> {
 /// The plan with all that it brings along; what is wrong is in the findings, and then it is not the whole.
 /// An error are the addresses of what there is no network for.
 pub(crate) fn resolve(
-    plan: &Plan,
+    configuration: &Configuration,
     fetch: Option<&dyn Fetch>,
     findings: &mut Findings,
 ) -> Result<Plan, Vec<String>> {
+    let plan = &configuration.plan;
     if plan.includes.is_empty() {
         return Ok(plan.clone());
     }
     let mut resolver = Resolver {
         fetch,
+        variables: &configuration.variables,
         findings: &mut *findings,
         out_of_reach: Vec::new(),
     };
@@ -75,7 +78,7 @@ impl Resolver<'_> {
         }
         let bytes = contents::open(contents, self.fetch);
         let bytes = self.findings.take(key, bytes)?;
-        match Configuration::parse(&bytes) {
+        match Configuration::parse(&bytes, self.variables.clone()) {
             Ok(configuration) => Some(configuration.plan.below(key)),
             Err(problems) => {
                 for problem in problems {

@@ -7,14 +7,16 @@
 //!
 //! Where a configuration is: [`source`] has the places that need no network, [`network_source`] those that do.
 //!
-//! It tells no running system of what it changed, makes no file systems, and reads no random numbers.
+//! It tells no running system of what it changed, and touches no disk but those that a plan names and nobody uses.
 
 mod accounts;
 pub mod command_line;
 mod commands;
 mod contents;
+mod disks;
 pub mod fetch;
 mod findings;
+pub mod given;
 pub mod http;
 mod includes;
 pub mod metadata;
@@ -30,11 +32,13 @@ mod root;
 mod run;
 pub mod source;
 mod units;
+pub mod waiting;
 mod work;
 
 pub use accounts::AccountsError;
+pub use disks::Devices;
 pub use operation::{Manner, OperationFailed};
 pub use prepare::{NotPrepared, prepare};
 pub use root::{Kind, Owner, PathProblem, Root, Seen};
-pub use run::{Found, Network, Place, run, run_over};
+pub use run::{Afterwards, Found, Network, Place, run, run_over};
 pub use work::Work;

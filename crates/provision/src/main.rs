@@ -2,9 +2,11 @@
 //!
 //! Parsing, printing and exit codes; the work stands in the library.
 
+mod afterwards;
 mod apply;
 mod attached;
 mod cli;
+mod emergency;
 mod firmware;
 mod first_boot;
 mod hand_over;

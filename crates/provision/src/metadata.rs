@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 
 pub use client::{Client, MetadataError, Pace};
 
+pub use wishes::Wishes;
+
 use crate::platform::Platform;
 
 /// All that is used of it.
@@ -50,6 +52,18 @@ pub enum Fact {
 }
 
 impl Fact {
+    /// As a variable of a configuration.
+    fn name(self) -> &'static str {
+        match self {
+            Self::InstanceId => "instance_id",
+            Self::InstanceType => "instance_type",
+            Self::Region => "region",
+            Self::AvailabilityZone => "availability_zone",
+            Self::LocalIpv4 => "private_ipv4",
+            Self::PublicIpv4 => "public_ipv4",
+        }
+    }
+
     /// As a variable of a unit's environment.
     fn variable(self) -> &'static str {
         match self {

@@ -4,14 +4,13 @@
 
 use std::path::Path;
 
-use provision_model::Plan;
 use provision_model::plan::{Compression, Contents, Digest, Fetching, Remote, Source};
 
 use crate::command_line::{CommandLine, CommandLineError};
 use crate::fetch::FetchError;
-use crate::metadata::{self, Client, MetadataError, Pace};
-use crate::platform::{self, Detected, Platform, PlatformError};
-use crate::run::{Found, Network};
+use crate::metadata::{self, Client, MetadataError, Pace, Wishes};
+use crate::platform::{self, Platform, PlatformError};
+use crate::run::{Afterwards, Found, Network};
 
 /// How gzip's bytes begin: clouds limit user data, so owners pack it.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -42,8 +41,6 @@ pub enum Choice {
     Nothing,
     /// This.
     Source(NetworkSource),
-    /// A platform whose way of giving configurations is not read, with its name.
-    Unread(&'static str),
 }
 
 /// Why it cannot be said what there is to ask.
@@ -88,9 +85,8 @@ impl Choice {
             return Ok(Self::Source(NetworkSource::Address { url, digest }));
         }
         Ok(match platform::detect(&line, sys)? {
-            Detected::Nothing => Self::Nothing,
-            Detected::Unread(name) => Self::Unread(name),
-            Detected::Known(platform) => {
+            None => Self::Nothing,
+            Some(platform) => {
                 let base = base(line.metadata, &platform);
                 Self::Source(NetworkSource::Service { platform, base })
             }
@@ -134,17 +130,17 @@ impl NetworkSource {
         network: &dyn Network,
         pace: Pace,
         tell: &dyn Fn(&str),
-    ) -> Result<(Found, Plan), NetworkSourceError> {
+    ) -> Result<(Found, Wishes), NetworkSourceError> {
         match self {
             Self::Address { url, digest } => {
                 let found = fetch(url, digest.as_ref(), network)?;
-                Ok((found, Plan::default()))
+                Ok((found, Wishes::default()))
             }
             Self::Service { platform, base } => {
                 let client = Client::new(base, pace, tell);
                 let metadata = metadata::read(platform, &client)?;
-                let plan = metadata.plan(platform);
-                Ok((self.user_data(metadata.user_data)?, plan))
+                let wishes = metadata.wishes(platform);
+                Ok((self.user_data(metadata.user_data)?, wishes))
             }
         }
     }
@@ -169,6 +165,7 @@ impl NetworkSource {
             bytes,
             source,
             name,
+            afterwards: Afterwards::Stays,
         })
     }
 }
@@ -192,6 +189,7 @@ fn fetch(
         bytes,
         source: url.to_owned(),
         name: url.to_owned(),
+        afterwards: Afterwards::Stays,
     })
 }
 

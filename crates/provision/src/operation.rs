@@ -12,6 +12,7 @@ use std::io;
 use machine_facts::provision_record::{Change, Step};
 
 use crate::accounts::{AccountFile, Accounts};
+use crate::disks::{DiskWork, FileSystemWork};
 use crate::root::{Owner, Root, Seen};
 
 pub(crate) use directory::DirectoryWork;
@@ -31,6 +32,10 @@ pub enum Manner {
 /// All there is to do. Paths are real ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Operation {
+    /// A disk's partitions.
+    Disk(DiskWork),
+    /// A file system.
+    FileSystem(FileSystemWork),
     /// The files of accounts.
     Accounts(Vec<AccountFile>, Vec<Step>),
     /// A home directory.
@@ -114,6 +119,8 @@ impl Operation {
     /// Brings it about.
     pub(crate) fn perform(&self, context: &Context<'_>) -> Result<Vec<Step>, OperationFailed> {
         let done = match self {
+            Self::Disk(work) => work.perform(context.manner),
+            Self::FileSystem(work) => work.perform(context.manner),
             Self::Accounts(files, steps) => write_accounts(files, context).map(|()| steps.clone()),
             Self::Home(work) => work.perform(context),
             Self::Keys(work) => work.perform(context),
@@ -130,6 +137,8 @@ impl Operation {
 
     fn name(&self) -> String {
         match self {
+            Self::Disk(work) => work.name(),
+            Self::FileSystem(work) => work.name(),
             Self::Accounts(..) => "the users and groups".to_owned(),
             Self::Home(work) => format!("the home directory {}", work.path),
             Self::Keys(work) => format!("the SSH keys of {}", work.user),

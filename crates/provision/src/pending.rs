@@ -1,4 +1,5 @@
-//! What `/init` leaves to the network stage, in `/run`: the wish for it, and a configuration that was found and waits.
+//! What `/init` leaves to the network stage, in `/run`: the wish for it, and a configuration that was found and waits, or
+//! that the stage is where the boot stops.
 //!
 //! The wish is a link that makes the stage's target the one that this boot is for. Both are gone with the boot.
 
@@ -8,10 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
 use std::path::Path;
 
 use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use provision::Found;
-use serde::{Deserialize, Serialize};
+use provision::{Found, waiting};
 
 /// Below `/run`: what systemd starts, unless `/etc` says otherwise, which it does not before the first boot.
 const DEFAULT_TARGET: &str = "systemd/system/default.target";
@@ -22,36 +20,35 @@ const REQUESTED: &str = "keelson/first-boot/requested";
 /// Below `/run`.
 const CONFIGURATION: &str = "keelson/first-boot/configuration.json";
 
-/// A configuration as it stands in the file.
-#[derive(Debug, Serialize, Deserialize)]
-struct Waiting {
-    source: String,
-    name: String,
-    base64: String,
-}
+/// Below `/run`: nothing that the network could bring lets this boot go on.
+const STOPPED: &str = "keelson/first-boot/stopped";
 
 /// Asks for the network stage, with the configuration if there is one already.
 pub(crate) fn request(run: &Path, found: Option<&Found>) -> anyhow::Result<()> {
-    let mark = run.join(REQUESTED);
-    put(&mark, b"").with_context(|| format!("cannot write {}", mark.display()))?;
+    mark(run, REQUESTED)?;
     if let Some(found) = found {
         let path = run.join(CONFIGURATION);
-        keep(&path, found).with_context(|| format!("cannot write {}", path.display()))?;
+        put(&path, &waiting::to_bytes(found))
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
     let link = run.join(DEFAULT_TARGET);
     make_link(&link).with_context(|| format!("cannot make {}", link.display()))
 }
 
-fn keep(path: &Path, found: &Found) -> io::Result<()> {
-    let waiting = Waiting {
-        source: found.source.clone(),
-        name: found.name.clone(),
-        base64: STANDARD.encode(&found.bytes),
-    };
-    put(
-        path,
-        &serde_json::to_vec(&waiting).map_err(io::Error::other)?,
-    )
+/// Asks for the stage as the place where this boot stops.
+pub(crate) fn stop(run: &Path) -> anyhow::Result<()> {
+    mark(run, STOPPED)?;
+    request(run, None)
+}
+
+/// Whether this boot stops there.
+pub(crate) fn is_stopped(run: &Path) -> bool {
+    run.join(STOPPED).exists()
+}
+
+fn mark(run: &Path, name: &str) -> anyhow::Result<()> {
+    let path = run.join(name);
+    put(&path, b"").with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// It may hold secrets, so that it is root's alone from the first byte.
@@ -84,15 +81,10 @@ pub(crate) fn configuration(run: &Path) -> anyhow::Result<Option<Found>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read.with_context(|| format!("cannot read {}", path.display()))?,
     };
-    let waiting: Waiting = serde_json::from_slice(&text)
-        .with_context(|| format!("{} is not what /init wrote", path.display()))?;
-    let bytes = STANDARD.decode(waiting.base64);
-    let bytes = bytes.with_context(|| format!("{} is not what /init wrote", path.display()))?;
-    Ok(Some(Found {
-        bytes,
-        source: waiting.source,
-        name: waiting.name,
-    }))
+    let found = waiting::from_bytes(&text);
+    found
+        .map(Some)
+        .with_context(|| format!("{}, which /init wrote", path.display()))
 }
 
 /// Whether the stage was asked for, and the boot behind it was not started yet.
@@ -125,6 +117,8 @@ fn remove(path: &Path) -> io::Result<()> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use provision::Afterwards;
+
     use super::*;
 
     #[test]
@@ -136,6 +130,7 @@ mod tests {
             bytes: b"\xffhello".to_vec(),
             source: "the ESP".to_owned(),
             name: "config.toml".to_owned(),
+            afterwards: Afterwards::ErasedFromEsp,
         };
         request(run, Some(&found)).unwrap();
         request(run, Some(&found)).unwrap();

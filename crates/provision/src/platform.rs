@@ -37,17 +37,6 @@ pub struct Seed {
     pub instance_id: Option<String>,
 }
 
-/// What was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Detected {
-    /// No cloud.
-    Nothing,
-    /// One whose service is read.
-    Known(Platform),
-    /// One whose way of giving configurations is not read, with its name.
-    Unread(&'static str),
-}
-
 /// Why it cannot be said.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlatformError {
@@ -70,47 +59,27 @@ const NAMES: [(&str, Platform); 8] = [
     ("hetzner", Platform::Hetzner),
     ("openstack", Platform::OpenStack),
 ];
+/// Names of platforms that give configurations in another way, or of none.
+const WITHOUT_SERVICE: [&str; 3] = ["none", "qemu", "vmware"];
 /// Files of `class/dmi/id`, how their text begins, and whose machine that is.
-const FIRMWARE: [(&str, &str, Detected); 11] = [
-    ("sys_vendor", "Amazon EC2", known(Platform::Ec2)),
-    (
-        "product_name",
-        "Google Compute Engine",
-        known(Platform::Gce),
-    ),
+const FIRMWARE: [(&str, &str, Platform); 9] = [
+    ("sys_vendor", "Amazon EC2", Platform::Ec2),
+    ("product_name", "Google Compute Engine", Platform::Gce),
     // Azure's own tag; other machines on Hyper-V have another.
     (
         "chassis_asset_tag",
         "7783-7084-3265-9085-8269-3286-77",
-        known(Platform::Azure),
+        Platform::Azure,
     ),
-    ("sys_vendor", "DigitalOcean", known(Platform::DigitalOcean)),
-    ("sys_vendor", "Hetzner", known(Platform::Hetzner)),
-    ("product_name", "OpenStack Nova", known(Platform::OpenStack)),
-    (
-        "product_name",
-        "OpenStack Compute",
-        known(Platform::OpenStack),
-    ),
-    (
-        "chassis_asset_tag",
-        "OpenStack Nova",
-        known(Platform::OpenStack),
-    ),
-    (
-        "chassis_asset_tag",
-        "OpenTelekomCloud",
-        known(Platform::OpenStack),
-    ),
-    ("sys_vendor", "VMware", Detected::Unread("VMware")),
-    ("product_name", "VMware", Detected::Unread("VMware")),
+    ("sys_vendor", "DigitalOcean", Platform::DigitalOcean),
+    ("sys_vendor", "Hetzner", Platform::Hetzner),
+    ("product_name", "OpenStack Nova", Platform::OpenStack),
+    ("product_name", "OpenStack Compute", Platform::OpenStack),
+    ("chassis_asset_tag", "OpenStack Nova", Platform::OpenStack),
+    ("chassis_asset_tag", "OpenTelekomCloud", Platform::OpenStack),
 ];
 /// A string that whoever made the machine chooses; cloud-init's NoCloud is told by it.
 const SERIAL: &str = "product_serial";
-
-const fn known(platform: Platform) -> Detected {
-    Detected::Known(platform)
-}
 
 impl Platform {
     /// In words.
@@ -141,43 +110,42 @@ impl Platform {
     }
 }
 
-/// The platform of a machine whose firmware is shown below `sys`.
+/// The platform of a machine whose firmware is shown below `sys`; `None` if it has no service that is asked.
 ///
 /// # Errors
 /// If the command line, or a serial number that begins with `ds=`, cannot be obeyed.
-pub fn detect(line: &CommandLine, sys: &Path) -> Result<Detected, PlatformError> {
+pub fn detect(line: &CommandLine, sys: &Path) -> Result<Option<Platform>, PlatformError> {
     if let Some(name) = &line.platform {
         return named(name, line);
     }
-    if let Some(seed) = line.data_source.as_deref().map(no_cloud).transpose()? {
-        return Ok(seed.map_or(Detected::Nothing, Detected::Known));
+    if let Some(source) = &line.data_source {
+        return no_cloud(source);
     }
     let folder = sys.join("class/dmi/id");
     let text = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap_or_default();
     if let Some(source) = text(SERIAL).trim().strip_prefix("ds=")
         && let Some(platform) = no_cloud(source)?
     {
-        return Ok(Detected::Known(platform));
+        return Ok(Some(platform));
     }
     let mut rows = FIRMWARE.into_iter();
     let row = rows.find(|(file, start, _)| text(file).starts_with(start));
-    Ok(row.map_or(Detected::Nothing, |(_, _, detected)| detected))
+    Ok(row.map(|(_, _, platform)| platform))
 }
 
-fn named(name: &str, line: &CommandLine) -> Result<Detected, PlatformError> {
-    if name == "none" {
-        return Ok(Detected::Nothing);
+fn named(name: &str, line: &CommandLine) -> Result<Option<Platform>, PlatformError> {
+    if WITHOUT_SERVICE.contains(&name) {
+        return Ok(None);
     }
     if name == "nocloud" {
         let source = line.data_source.as_deref().unwrap_or("nocloud");
         let missing = || PlatformError::Seed(source.to_owned(), "s=URL is missing");
-        let platform = no_cloud(source)?.ok_or_else(missing)?;
-        return Ok(Detected::Known(platform));
+        return no_cloud(source)?.ok_or_else(missing).map(Some);
     }
     let mut names = NAMES.into_iter();
     let platform = names.find(|(one, _)| *one == name);
     let (_, platform) = platform.ok_or_else(|| PlatformError::Unknown(name.to_owned()))?;
-    Ok(Detected::Known(platform))
+    Ok(Some(platform))
 }
 
 /// `nocloud;s=http://…`; `None` if it is another source, or a drive that was looked at already.
@@ -223,7 +191,7 @@ mod tests {
         sys
     }
 
-    fn detected(line: &str, file: &str, text: &str) -> Result<Detected, PlatformError> {
+    fn detected(line: &str, file: &str, text: &str) -> Result<Option<Platform>, PlatformError> {
         let line = CommandLine::parse(line).unwrap();
         detect(&line, machine(file, text).path())
     }
@@ -243,33 +211,37 @@ mod tests {
             ("product_name", "OpenStack Nova\n", "OpenStack"),
             ("product_serial", "ds=nocloud;s=http://x/\n", "NoCloud"),
         ] {
-            let Ok(Detected::Known(platform)) = detected("", file, text) else {
+            let Ok(Some(platform)) = detected("", file, text) else {
                 panic!("{text}");
             };
             assert_eq!(platform.name(), name);
         }
-        for text in ["QEMU\n", "Dell Inc.\n", "", "ds=nocloud\n"] {
+        for text in [
+            "QEMU\n",
+            "VMware, Inc.\n",
+            "Dell Inc.\n",
+            "",
+            "ds=nocloud\n",
+        ] {
             for file in ["sys_vendor", "product_serial"] {
-                assert_eq!(detected("", file, text), Ok(Detected::Nothing), "{text}");
+                assert_eq!(detected("", file, text), Ok(None), "{text}");
             }
         }
-        let vmware = detected("", "sys_vendor", "VMware, Inc.\n");
-        assert_eq!(vmware, Ok(Detected::Unread("VMware")));
     }
 
     #[test]
     fn the_command_line_wins() {
         let ec2 = |line| detected(line, "sys_vendor", "Amazon EC2\n");
-        assert_eq!(ec2("keelson.platform=none"), Ok(Detected::Nothing));
-        assert_eq!(ec2("keelson.platform=gcp"), Ok(known(Platform::Gce)));
+        assert_eq!(ec2("keelson.platform=none"), Ok(None));
+        assert_eq!(ec2("keelson.platform=gcp"), Ok(Some(Platform::Gce)));
         let seed = Seed {
             url: "https://x/".to_owned(),
             hostname: Some("a".to_owned()),
             instance_id: Some("7".to_owned()),
         };
-        let no_cloud = Ok(Detected::Known(Platform::NoCloud(seed)));
+        let no_cloud = Ok(Some(Platform::NoCloud(seed)));
         assert_eq!(ec2("ds=nocloud-net;seedfrom=https://x/;h=a;i=7"), no_cloud);
-        assert_eq!(ec2("ds=nocloud"), Ok(Detected::Nothing));
+        assert_eq!(ec2("ds=nocloud"), Ok(None));
     }
 
     #[test]

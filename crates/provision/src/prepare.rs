@@ -13,6 +13,7 @@ use provision_model::{Configuration, KeyPath, Plan, Problem, rules};
 use crate::accounts::{Accounts, AccountsError};
 use crate::commands;
 use crate::contents::{self, Bytes};
+use crate::disks::{self, Devices};
 use crate::fetch::Fetch;
 use crate::findings::Findings;
 use crate::includes;
@@ -45,18 +46,19 @@ pub(crate) struct Preparation<'a> {
     taken: BTreeMap<String, KeyPath>,
 }
 
-/// Everything that a configuration wants of a root, over what the machine's platform wants.
+/// Everything that a configuration wants of a root, over what the machine's platform wants; and of the machine's disks,
+/// unless the root is somebody else's.
 ///
 /// # Errors
 /// If it is refused, with all problems and where they stand; if it needs the network and `fetch` is none.
 pub fn prepare(
     configuration: &Configuration,
     platform: &Plan,
-    root: &Root,
+    (root, devices): (&Root, Option<&Devices>),
     fetch: Option<&dyn Fetch>,
 ) -> Result<Work, NotPrepared> {
     let mut findings = Findings::default();
-    let plan = includes::resolve(&configuration.plan, fetch, &mut findings);
+    let plan = includes::resolve(configuration, fetch, &mut findings);
     let plan = plan.map_err(NotPrepared::NeedsNetwork)?;
     let plan = over(platform, plan, &mut findings);
     let addresses = contents::addresses(&plan);
@@ -70,6 +72,7 @@ pub fn prepare(
         operations: Vec::new(),
         taken: BTreeMap::new(),
     };
+    disks::add(&plan, devices, &mut preparation);
     let bytes = contents::gather(&plan, fetch, &mut preparation.findings);
     preparation.whole(&plan, bytes);
     preparation.finish(configuration)

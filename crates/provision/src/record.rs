@@ -15,6 +15,15 @@ pub(crate) fn unsourced(outcome: Outcome) -> Record {
     }
 }
 
+/// What the owner has given cannot be taken.
+pub(crate) fn refused(source: Option<String>, problem: String) -> Record {
+    let problems = vec![problem];
+    Record {
+        source,
+        ..unsourced(Outcome::Refused { problems })
+    }
+}
+
 /// A source did not give it.
 pub(crate) fn failed(source: Option<String>, reason: String) -> Record {
     Record {

@@ -28,7 +28,8 @@ pub fn write(root: &Root, record: &Record) -> io::Result<()> {
     }
 }
 
-fn put(root: &Root, path: &str, bytes: &[u8]) -> io::Result<()> {
+/// A file of root's alone.
+pub(crate) fn put(root: &Root, path: &str, bytes: &[u8]) -> io::Result<()> {
     let path = root.real_path(path).map_err(io::Error::other)?;
     root.make_parents(&path)?;
     root.write(&path, bytes, MODE, Owner::default())

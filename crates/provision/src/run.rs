@@ -8,10 +8,13 @@ use machine_facts::error::chain;
 use machine_facts::provision_record::{Outcome, Record, Step};
 use provision_model::plan::Fetching;
 use provision_model::{Configuration, Plan, Problem};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::contents;
+use crate::disks::Devices;
 use crate::fetch::{Fetch, FetchError};
+use crate::metadata::Wishes;
 use crate::operation::Manner;
 use crate::prepare::{NotPrepared, prepare};
 use crate::root::Root;
@@ -25,6 +28,18 @@ pub struct Found {
     pub source: String,
     /// What stands before a line and column: a file's name, or the same words.
     pub name: String,
+    /// What becomes of it there.
+    pub afterwards: Afterwards,
+}
+
+/// What becomes of a configuration, where it was found, once it is applied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Afterwards {
+    /// It cannot be removed, or that is nobody's business here.
+    #[default]
+    Stays,
+    /// It is a file on the EFI system partition, which has no modes: it is erased.
+    ErasedFromEsp,
 }
 
 /// Makes what fetches, once it is known how.
@@ -44,6 +59,8 @@ pub trait Network {
 pub struct Place<'a> {
     /// The root.
     pub root: &'a Root,
+    /// The machine's disks; `None` if the root is not this machine's.
+    pub devices: Option<&'a Devices>,
     /// `None` where there is no network yet.
     pub network: Option<&'a dyn Network>,
     /// Whether it is done or only said.
@@ -52,12 +69,12 @@ pub struct Place<'a> {
 
 /// Applies a configuration; what became of it is in the record, which is not written.
 pub fn run(found: &Found, place: &Place<'_>, tell: &mut dyn FnMut(&Step)) -> Record {
-    run_over(&Plan::default(), found, place, tell)
+    run_over(&Wishes::default(), found, place, tell)
 }
 
 /// As [`run`], over what the machine's platform wants: where both have an opinion, the configuration's holds.
 pub fn run_over(
-    platform: &Plan,
+    platform: &Wishes,
     found: &Found,
     place: &Place<'_>,
     tell: &mut dyn FnMut(&Step),
@@ -69,7 +86,7 @@ pub fn run_over(
         digest: Some(digest(&found.bytes)),
         steps: Vec::new(),
     };
-    let configuration = match Configuration::parse(&found.bytes) {
+    let configuration = match Configuration::parse(&found.bytes, platform.variables.clone()) {
         Ok(configuration) => configuration,
         Err(problems) => {
             record.outcome = refused(found, &problems);
@@ -78,7 +95,7 @@ pub fn run_over(
     };
     record.format = Some(configuration.format.to_string());
     let mut steps = Vec::new();
-    let wanted = (&configuration, platform);
+    let wanted = (&configuration, &platform.plan);
     record.outcome = apply(wanted, found, place, &mut |step| {
         tell(step);
         steps.push(step.clone());
@@ -108,7 +125,12 @@ fn apply(
             return Outcome::Failed { reason };
         }
     };
-    let work = match prepare(configuration, platform, place.root, fetch.as_deref()) {
+    let work = match prepare(
+        configuration,
+        platform,
+        (place.root, place.devices),
+        fetch.as_deref(),
+    ) {
         Ok(work) => work,
         Err(NotPrepared::Refused(problems)) => return refused(found, &problems),
         Err(NotPrepared::NeedsNetwork(addresses)) => return Outcome::Deferred { addresses },

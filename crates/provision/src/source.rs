@@ -5,6 +5,7 @@
 mod config_drive;
 mod fat_device;
 mod firmware;
+mod guest_info;
 mod label;
 mod smbios;
 
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 pub use config_drive::{ConfigDrive, Drive, LabelledDrive, find_drives};
 pub use fat_device::FatDevice;
 pub use firmware::FirmwareConfiguration;
+pub use guest_info::{GuestInfo, GuestInfoSource, guest_info};
 pub use label::{HEAD_LENGTH, Label, label};
 pub use smbios::SystemStrings;
 
@@ -89,7 +91,7 @@ pub fn first(
 }
 
 /// The bytes of a file, if it is there.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, SourceError> {
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, SourceError> {
     let failed = |source| SourceError::Read {
         path: path.to_owned(),
         source,

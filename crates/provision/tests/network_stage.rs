@@ -87,6 +87,10 @@ impl Machine {
             && self.at("run/keelson/first-boot/requested").exists()
     }
 
+    fn is_stopped(&self) -> bool {
+        self.is_requested() && self.at("run/keelson/first-boot/stopped").exists()
+    }
+
     fn is_done(&self) -> bool {
         self.at("root/var/lib/keelson/provision/done").exists()
     }
@@ -218,6 +222,30 @@ fn what_a_local_configuration_names_is_fetched_and_judged_first() {
 }
 
 #[test]
+fn what_the_service_says_of_the_machine_is_the_clusters() {
+    let server = MockServer::start(|request| match request.line.as_str() {
+        "GET /hetzner/v1/userdata" => Answer::text(
+            "[cluster]\nname = '$hostname'\naddress = '$private_ipv4'\ndiscovery = 'http://d/1'\n\
+             metadata = { region = '$region' }\n",
+        ),
+        "GET /hetzner/v1/metadata/hostname" => Answer::text("n7"),
+        "GET /hetzner/v1/metadata/region" => Answer::text("eu-central"),
+        "GET /hetzner/v1/metadata/local-ipv4" => Answer::text("10.0.0.7"),
+        _ => Answer::status("404 Not Found"),
+    });
+    let line = format!("keelson.platform=hetzner keelson.metadata={}", server.url());
+    let machine = Machine::new(&line);
+    machine.stage("first-boot");
+    let output = machine.stage("network");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let kvd = machine.text("root/etc/keelson/kvd.toml");
+    assert!(kvd.contains("name = \"n7\""), "{kvd}");
+    assert!(kvd.contains("\"http://10.0.0.7:2379\""), "{kvd}");
+    let fleet = machine.text("root/etc/keelson/fleet.toml");
+    assert!(fleet.contains("region = \"eu-central\""), "{fleet}");
+}
+
+#[test]
 fn a_command_line_that_cannot_be_obeyed_stops_the_boot() {
     let machine = Machine::new("keelson.platform=ecs");
     let output = machine.stage("first-boot");
@@ -227,5 +255,67 @@ fn a_command_line_that_cannot_be_obeyed_stops_the_boot() {
         text.contains("keelson.platform=ecs on the kernel command line"),
         "{text}"
     );
-    assert!(!machine.is_requested() && !machine.is_done());
+    assert!(machine.is_stopped() && !machine.is_done());
+}
+
+#[test]
+fn a_wrong_local_configuration_is_where_the_boot_stops() {
+    let machine = Machine::new("quiet");
+    machine.give("hostname = 'a'\n[[files]]\npath = '/etc/a'\nuser = 'nobody-knows'\n");
+    let why = "keelson.config:4:1: files[0].user: there is no user nobody-knows";
+    let output = machine.stage("first-boot");
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains(why), "{text}");
+    assert!(machine.is_requested() && machine.is_stopped() && !machine.is_done());
+    // However often: the network is not asked, and nobody gets in who did not ask.
+    for _ in 0..2 {
+        let output = machine.stage("network");
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(5), "{text}");
+        assert!(text.contains(why) && text.contains("stops here"), "{text}");
+        assert!(text.contains("keelson.emergency=1"), "{text}");
+    }
+    assert_eq!(machine.text("told"), "");
+    assert!(!machine.at("root/etc/hostname").exists());
+    let status = machine.text("root/var/lib/keelson/provision/result.json");
+    assert!(status.contains(why), "{status}");
+}
+
+#[test]
+fn a_way_in_is_opened_if_asked_for_and_closed_before_the_boot_goes_on() {
+    static IS_RIGHT: AtomicBool = AtomicBool::new(false);
+    let server = seed(|| {
+        let is_right = IS_RIGHT.load(Ordering::Relaxed);
+        let path = if is_right { "/etc/a" } else { "a" };
+        Answer::text(format!("[[files]]\npath = '{path}'\n"))
+    });
+    let shell = "keelson-emergency-shell.service";
+    let line = format!("keelson.emergency=1 ds=nocloud;s={}", server.url());
+    let machine = Machine::new(&line);
+    machine.stage("first-boot");
+    assert_eq!(machine.stage("network").status.code(), Some(3));
+    let told = format!("systemctl --no-block start {shell}\n");
+    assert_eq!(machine.text("told"), told);
+    IS_RIGHT.store(true, Ordering::Relaxed);
+    assert_eq!(machine.stage("network").status.code(), Some(0));
+    let told = format!("{told}systemctl stop {shell}\nsystemctl daemon-reload\n");
+    assert!(machine.text("told").starts_with(&told));
+
+    let machine = Machine::new("keelson.emergency");
+    machine.give("hostnam = 'a'\n");
+    machine.stage("first-boot");
+    assert_eq!(machine.stage("network").status.code(), Some(5));
+    assert!(machine.text("told").contains(shell));
+}
+
+#[test]
+fn words_that_nobody_needs_are_told_if_they_are_wrong() {
+    let machine = Machine::new("keelson.config=ftp://x");
+    machine.give("[[files]]\npath = '/etc/a'\n");
+    let output = machine.stage("first-boot");
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let told = "keelson.config=ftp://x on the kernel command line is not an address";
+    assert!(text.contains(told), "{text}");
 }

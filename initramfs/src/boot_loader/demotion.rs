@@ -5,19 +5,14 @@
 //! are pure; [`demote`] renames the entry on the ESP.
 //!
 //! Counters are only changed here for the running version, and only if another can be booted.
-use std::fs::{self, File};
-
 use disk_format::boot_entry::{BootEntry, Counter};
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::boot_loader::boot_path::{BootPath, Counting};
-use crate::report::error::{ActionFailed, Context};
+use crate::boot_loader::esp_entries;
+use crate::report::error::ActionFailed;
 
 /// This many failures in a row of a blessed version are taken for its fault.
 pub(crate) const FAILURES_BEFORE_DEMOTION: u32 = 5;
-
-const MOUNT_POINT: &str = "/esp";
-const ENTRIES: &str = "/esp/EFI/Linux";
 
 /// What the earlier failures call for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,37 +89,13 @@ fn is_exhausted(entry: &BootEntry) -> bool {
 
 /// Carries out [`plan`] on the ESP at this device node, durably.
 pub(crate) fn demote(esp_path: &str, version: &str) -> Result<Plan, ActionFailed> {
-    fs::create_dir_all(MOUNT_POINT).context(|| format!("create {MOUNT_POINT}"))?;
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    mount(esp_path, MOUNT_POINT, "vfat", flags, c"")
-        .context(|| format!("mount the ESP {esp_path}"))?;
-    let done = demote_mounted(version);
-    let unmounted = unmount(MOUNT_POINT, UnmountFlags::empty());
-    unmounted.context(|| format!("unmount the ESP {esp_path}"))?;
-    done
-}
-
-fn demote_mounted(version: &str) -> Result<Plan, ActionFailed> {
-    let listing = || format!("list the boot entries in {ENTRIES}");
-    let names = fs::read_dir(ENTRIES)
-        .and_then(|entries| {
-            entries
-                .map(|entry| entry.map(|e| e.file_name()))
-                .collect::<Result<Vec<_>, _>>()
-        })
-        .context(listing)?;
-    let names: Vec<String> = names
-        .into_iter()
-        .filter_map(|name| name.into_string().ok())
-        .collect();
-    let plan = plan(version, &names);
-    if let Plan::Rename { from, to } = &plan {
-        fs::rename(format!("{ENTRIES}/{from}"), format!("{ENTRIES}/{to}"))
-            .context(|| format!("rename the boot entry {from} to {to}"))?;
-        let folder = File::open(ENTRIES).context(|| format!("open {ENTRIES}"))?;
-        rustix::fs::syncfs(&folder).context(|| "sync the ESP".to_owned())?;
-    }
-    Ok(plan)
+    esp_entries::visit(esp_path, |names| {
+        let plan = plan(version, names);
+        if let Plan::Rename { from, to } = &plan {
+            esp_entries::rename(from, to)?;
+        }
+        Ok(plan)
+    })
 }
 
 #[cfg(test)]

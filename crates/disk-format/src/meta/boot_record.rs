@@ -42,6 +42,20 @@ impl BootRecord {
         count
     }
 
+    /// Takes back one failure of this version, which was none of its own, and returns how many are left.
+    pub fn uncount_failed_boot(&mut self, root_hash: &RootHash) -> u32 {
+        let mut entries = self.failed_boots.iter_mut();
+        let entry = entries.find(|(hash, _)| hash == root_hash);
+        let left = entry.map_or(0, |(_, count)| {
+            *count = count.saturating_sub(1);
+            *count
+        });
+        if left == 0 {
+            self.clear_failed_boots(root_hash);
+        }
+        left
+    }
+
     /// Forgets the failures of this version, because it succeeded.
     pub fn clear_failed_boots(&mut self, root_hash: &RootHash) {
         self.failed_boots.retain(|(hash, _)| hash != root_hash);

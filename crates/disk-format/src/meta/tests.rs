@@ -76,6 +76,16 @@ fn failures_are_counted_per_version_and_cleared() {
 }
 
 #[test]
+fn a_failure_that_was_none_is_taken_back() {
+    let mut record = record(&[1, 2, 1]);
+    assert_eq!(record.uncount_failed_boot(&root_hash(1)), 1);
+    assert_eq!(record.uncount_failed_boot(&root_hash(1)), 0);
+    assert_eq!(record.uncount_failed_boot(&root_hash(1)), 0);
+    let others: Vec<_> = record.all_failed_boots().map(|(_, count)| count).collect();
+    assert_eq!(others, [1], "what has none is not remembered");
+}
+
+#[test]
 fn the_longest_past_failure_is_forgotten_first() {
     let record = record(&[1, 2, 3, 4, 5, 6, 7, 8, 1, 9]);
     let remembered: Vec<u8> = record

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use disk_format::meta::{BootRecord, Identity, Kept, KeptPath, ResetOrder};
 use machine_facts::boot_facts::BootFacts;
+use machine_facts::provision_record::GIVEN;
 use machine_facts::system_root::SystemRoot;
 use machine_facts::update_files;
 
@@ -57,6 +58,10 @@ fn order(root: &SystemRoot, arguments: &ResetArguments) -> anyhow::Result<ResetO
     }
     for memory in update_files::MEMORY {
         paths.push(memory.parse()?);
+    }
+    if root.exists(GIVEN) {
+        // Or else the machine that starts again would not know what it is.
+        paths.push(GIVEN.parse()?);
     }
     paths.sort();
     paths.dedup();
@@ -197,6 +202,16 @@ mod tests {
             ..arguments(&[])
         };
         assert_eq!(order(&root, &erase).unwrap(), ResetOrder::Erase);
+    }
+
+    #[test]
+    fn the_configuration_of_the_next_first_boot_stays_if_it_is_nowhere_else() {
+        let (_folder, root) = machine();
+        root.replace(GIVEN, "{}").unwrap();
+        let ResetOrder::Clear(kept) = order(&root, &arguments(&[])).unwrap() else {
+            panic!("not an erasure");
+        };
+        assert!(kept.paths.iter().any(|path| path.as_str() == GIVEN));
     }
 
     #[test]

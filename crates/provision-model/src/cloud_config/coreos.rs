@@ -147,8 +147,30 @@ fn here(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use crate::parse;
     use crate::plan::Enablement;
+    use crate::{Configuration, Variables, parse};
+
+    #[test]
+    fn variables_are_coreos_own_and_a_script_may_have_others() {
+        let text = "#cloud-config\ncoreos:\n  etcd2:\n    advertise-client-urls: http://$private_ipv4:2379\n\
+                    write_files:\n- path: /etc/a\n  content: \"$private_ipv4 $HOME\"\n";
+        let mut variables = Variables::default();
+        let problems = Configuration::parse(text.as_bytes(), variables.clone()).unwrap_err();
+        let [problem] = &problems[..] else {
+            panic!("{problems:?}");
+        };
+        let place = "4:5: coreos.etcd2.advertise-client-urls: $private_ipv4 is not known";
+        assert!(problem.to_string().starts_with(place), "{problem}");
+        variables.set("private_ipv4", "10.0.0.7");
+        let plan = Configuration::parse(text.as_bytes(), variables)
+            .unwrap()
+            .plan;
+        let contents = &plan.units[0].value.drop_ins[0].contents;
+        assert!(contents.contains("ETCD_ADVERTISE_CLIENT_URLS=http://10.0.0.7:2379"));
+        let file = format!("{:?}", plan.files[0].value);
+        let bytes = format!("{:?}", b"10.0.0.7 $HOME");
+        assert!(file.contains(&bytes), "{file}");
+    }
 
     #[test]
     fn a_daemon_of_coreos_is_ours_with_its_settings() {

@@ -85,7 +85,7 @@ fn unknown_keys_and_wrong_types_have_a_place() {
     let problems = document.read::<Typed>().unwrap_err();
     let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
     assert!(
-        texts[0].starts_with("1:9: a[1]: invalid type: string"),
+        texts[0].starts_with("1:9: a[1]: invalid type: string, expected u8"),
         "{texts:?}"
     );
     let document = Document::toml("a = [1]\nzz = 1\n").unwrap();

@@ -24,16 +24,6 @@ pub(super) fn check(config: &Config, reading: &mut Reading) {
     let asks = |length: Option<usize>| length.is_some_and(|length| length > 0);
     for (name, length, instead) in [
         (
-            "disks",
-            storage.disks.as_ref().map(Vec::len),
-            "partitioning is not supported yet",
-        ),
-        (
-            "filesystems",
-            storage.filesystems.as_ref().map(Vec::len),
-            "making file systems is not supported yet",
-        ),
-        (
             "raid",
             storage.raid.as_ref().map(Vec::len),
             "not supported: the image has no mdadm",

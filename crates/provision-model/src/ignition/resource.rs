@@ -74,7 +74,7 @@ fn source(resource: &Resource, key: &KeyPath, reading: &mut Reading) -> Option<S
     let url = match Url::parse(address) {
         Ok(url) => url,
         Err(error) => {
-            reading.problem(&key, format!("{address:?} is no address: {error}"));
+            reading.problem(&key, format!("not an address: {error}"));
             return None;
         }
     };

@@ -1,6 +1,6 @@
 //! Files, directories and links.
 //!
-//! Disks, RAID and encryption are refused elsewhere.
+//! Disks are read, and RAID and encryption refused, elsewhere.
 
 use ignition_config::v3_5::{Directory, File, Link, NodeGroup, NodeUser, Storage};
 

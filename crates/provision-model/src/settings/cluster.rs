@@ -6,7 +6,7 @@
 //! members = { m1 = "10.0.0.1", m2 = "10.0.0.2", m3 = "10.0.0.3" }
 //! # or: discovery = "https://discovery.example.com/TOKEN"  and  address = "10.0.0.1"
 //! # or: dns = "example.com"                                 and  address = "m1.example.com"
-//! metadata = { disk = "ssd" }
+//! metadata = { disk = "ssd", zone = "$availability_zone" }   # variables: see [`crate::Variables`]
 //! tls = { authority = "…", certificate = "…", key = "…" }   # PEM
 //! ```
 //!
@@ -289,8 +289,8 @@ fn is_word(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::parse;
     use crate::plan::{Plan, Source, Writing};
+    use crate::{Configuration, Variables, parse};
 
     fn plan(text: &str) -> Plan {
         parse(text.as_bytes()).unwrap().1
@@ -350,6 +350,41 @@ mod tests {
             let fleet = text(&plan, "/etc/keelson/fleet.toml");
             assert!(!fleet.contains("public-ip"), "{fleet}");
         }
+    }
+
+    #[test]
+    fn what_the_platform_says_of_the_machine_stands_for_variables() {
+        let text = "[cluster]\nname = '$hostname'\naddress = '$private_ipv4'\n\
+                    discovery = 'https://d/1'\nmetadata = { zone = '$availability_zone' }\n\
+                    [[files]]\npath = '/etc/a'\ncontents = '$private_ipv4'\n";
+        let mut variables = Variables::default();
+        for (name, value) in [("hostname", "n7"), ("private_ipv4", "10.0.0.7")] {
+            variables.set(name, value);
+        }
+        let problems = Configuration::parse(text.as_bytes(), variables.clone()).unwrap_err();
+        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert!(
+            told[0].starts_with("5:14: cluster.metadata.zone: $availability_zone is not known"),
+            "{told:?}"
+        );
+        variables.set("availability_zone", "eu-1a");
+        let plan = Configuration::parse(text.as_bytes(), variables)
+            .unwrap()
+            .plan;
+        let kvd = self::text(&plan, "/etc/keelson/kvd.toml");
+        assert!(kvd.contains("name = \"n7\""), "{kvd}");
+        assert!(kvd.contains("\"http://10.0.0.7:2380\""), "{kvd}");
+        let fleet = self::text(&plan, "/etc/keelson/fleet.toml");
+        assert!(fleet.contains("zone = \"eu-1a\""), "{fleet}");
+        assert_eq!(
+            self::text(&plan, "/etc/a"),
+            "$private_ipv4",
+            "not a cluster's"
+        );
+        assert!(
+            parse(text.as_bytes()).is_ok(),
+            "away from the machine it is judged"
+        );
     }
 
     #[test]

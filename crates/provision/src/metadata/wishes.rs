@@ -1,10 +1,10 @@
-//! What a machine's platform wants of it, as a plan: name, keys of root, and the file with facts.
+//! What a machine's platform wants of it, as a plan: name, keys of root, and the file with facts; and what it says of it.
 //!
 //! The owner's configuration lies over it, so that where both have an opinion the owner's holds.
 
-use provision_model::KeyPath;
 use provision_model::plan::{Contents, File, Node, Overwrite, Plan, Stated, User, Writing};
 use provision_model::rules::is_hostname;
+use provision_model::{KeyPath, Variables};
 
 use super::Metadata;
 use crate::platform::Platform;
@@ -18,9 +18,30 @@ const FACTS: &str = "/run/metadata/keelson";
 /// The user that the platform's keys let in; it is the one cloud-config's keys are for, too.
 const USER: &str = "root";
 
+/// A platform's part in a machine's configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// What it wants.
+    pub plan: Plan,
+    /// What the owner's configuration may ask of it.
+    pub variables: Variables,
+}
+
 impl Metadata {
-    /// The plan.
-    pub fn plan(&self, platform: &Platform) -> Plan {
+    /// All of it.
+    pub fn wishes(&self, platform: &Platform) -> Wishes {
+        let mut variables = Variables::default();
+        variables.set("hostname", &self.usable_hostname().unwrap_or_default());
+        for (fact, value) in &self.facts {
+            variables.set(fact.name(), value);
+        }
+        Wishes {
+            plan: self.plan(platform),
+            variables,
+        }
+    }
+
+    fn plan(&self, platform: &Platform) -> Plan {
         let key = KeyPath::top().key("metadata");
         let hostname = self.usable_hostname();
         let mut plan = Plan {
@@ -95,9 +116,13 @@ mod tests {
         metadata.note(Fact::InstanceId, Some("i-1".to_owned()));
         metadata.note(Fact::Region, Some("a\"b\nX=1".to_owned()));
         metadata.note(Fact::PublicIpv4, Some(String::new()));
-        let plan = metadata.plan(&Platform::Ec2);
+        let Wishes { plan, variables } = metadata.wishes(&Platform::Ec2);
         assert_eq!(rules::check(&plan), []);
         assert_eq!(plan.hostname.unwrap().value, "node1");
+        let mut expected = Variables::default();
+        expected.set("hostname", "node1");
+        expected.set("instance_id", "i-1");
+        assert_eq!(variables, expected);
         let text = metadata.environment(&Platform::Ec2);
         assert_eq!(
             text,

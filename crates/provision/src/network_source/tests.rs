@@ -22,7 +22,7 @@ fn choice(line: &str) -> Result<Choice, String> {
     Choice::make(line, Path::new("/nowhere")).map_err(|error| error.to_string())
 }
 
-fn look(line: &str) -> Result<(Found, Plan), String> {
+fn look(line: &str) -> Result<(Found, Wishes), String> {
     let Ok(Choice::Source(source)) = choice(line) else {
         panic!("{line}");
     };
@@ -55,12 +55,12 @@ fn an_address_gives_its_bytes_packed_or_not_if_they_are_those() {
     for bytes in [text.to_vec(), packed(text)] {
         let server = MockServer::start(move |_| Answer::text(&bytes));
         let url = format!("{}/c", server.url());
-        let (found, plan) = look(&format!("keelson.config={url}")).unwrap();
+        let (found, wishes) = look(&format!("keelson.config={url}")).unwrap();
         assert_eq!(
             (found.bytes.as_slice(), found.name),
             (&text[..], url.clone())
         );
-        assert_eq!(plan, Plan::default());
+        assert_eq!(wishes, Wishes::default());
         let digest = "0".repeat(64);
         let line = format!("keelson.config={url} keelson.config.digest=sha256-{digest}");
         let error = look(&line).unwrap_err();
@@ -79,10 +79,10 @@ fn a_service_gives_user_data_over_its_own_wishes() {
         "keelson.platform=hetzner keelson.metadata={}/",
         server.url()
     );
-    let (found, plan) = look(&line).unwrap();
+    let (found, wishes) = look(&line).unwrap();
     assert_eq!(found.bytes, b"hostname = 'mine'\n");
     assert_eq!(found.source, "the metadata service of Hetzner (user data)");
-    assert_eq!(plan.hostname.unwrap().value, "theirs");
+    assert_eq!(wishes.plan.hostname.unwrap().value, "theirs");
 }
 
 #[test]
@@ -92,13 +92,13 @@ fn no_user_data_asks_for_nothing() {
         _ => Answer::text("\n"),
     });
     let line = format!("ds=nocloud;s={}", server.url());
-    let (found, plan) = look(&line).unwrap();
+    let (found, wishes) = look(&line).unwrap();
     assert_eq!(found.bytes, b"");
     assert_eq!(
         found.source,
         "the metadata service of NoCloud (no user data)"
     );
-    assert_eq!(plan.hostname.unwrap().value, "n1");
-    let configuration = provision_model::Configuration::parse(&found.bytes).unwrap();
-    assert_eq!(configuration.plan, Plan::default());
+    assert_eq!(wishes.plan.hostname.unwrap().value, "n1");
+    let (_, plan) = provision_model::parse(&found.bytes).unwrap();
+    assert_eq!(plan, provision_model::Plan::default());
 }

@@ -11,7 +11,7 @@ use machine_facts::provision_record::{Change, Outcome, Record, Step};
 
 use crate::operation::Manner;
 use crate::root::Root;
-use crate::run::{Found, Place, run};
+use crate::run::{Afterwards, Found, Place, run};
 
 struct Image(tempfile::TempDir);
 
@@ -79,9 +79,11 @@ impl Image {
             bytes: text.as_bytes().to_vec(),
             source: "a test".to_owned(),
             name: "test.toml".to_owned(),
+            afterwards: Afterwards::Stays,
         };
         let place = Place {
             root: &root,
+            devices: None,
             network: None,
             manner,
         };
@@ -406,12 +408,16 @@ fn what_is_cut_off_is_finished_by_the_next_run() {
         "[[files]]\npath = '/etc/a'\ncontents = 'x'\n[[files]]\npath = '/srv/b'\ncontents = 'x'\n";
     image.put("srv", "in the way");
     let root = Root::open(image.0.path()).unwrap();
-    let configuration = provision_model::Configuration::parse(text.as_bytes()).unwrap();
+    let configuration = provision_model::Configuration::parse(
+        text.as_bytes(),
+        provision_model::Variables::default(),
+    )
+    .unwrap();
     fs::remove_file(image.at("srv")).unwrap();
     let work = super::prepare(
         &configuration,
         &provision_model::Plan::default(),
-        &root,
+        (&root, None),
         None,
     )
     .unwrap();

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::{HEAD_LENGTH, Label, Source, SourceError, label, read};
-use crate::run::Found;
+use crate::run::{Afterwards, Found};
 
 /// Kinds of drives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,6 +106,7 @@ impl Source for ConfigDrive {
             bytes,
             source: format!("{file} on {}", self.name()),
             name: file.to_owned(),
+            afterwards: Afterwards::Stays,
         }))
     }
 }

@@ -10,7 +10,7 @@ use disk_format::configuration_file::{FOLDER, STEM, find};
 use disk_format::esp::{Esp, EspError};
 
 use super::{Source, SourceError};
-use crate::run::Found;
+use crate::run::{Afterwards, Found};
 
 /// A partition that may have one.
 #[derive(Debug)]
@@ -59,6 +59,7 @@ impl Source for FatDevice {
             bytes,
             source: format!("{name} on {}", self.what),
             name: name.clone(),
+            afterwards: Afterwards::ErasedFromEsp,
         }))
     }
 }

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Source, SourceError, read};
-use crate::run::Found;
+use crate::run::{Afterwards, Found};
 
 /// Below `/sys`.
 const ITEMS: &str = "firmware/qemu_fw_cfg/by_name";
@@ -41,6 +41,7 @@ impl Source for FirmwareConfiguration {
             bytes,
             source: self.name(),
             name: self.name.to_owned(),
+            afterwards: Afterwards::Stays,
         }))
     }
 }

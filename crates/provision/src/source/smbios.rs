@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{Source, SourceError, read};
-use crate::run::Found;
+use crate::run::{Afterwards, Found};
 
 /// The credential.
 const NAME: &str = "keelson.config";
@@ -75,6 +75,7 @@ impl Source for SystemStrings {
                 bytes,
                 source: self.name(),
                 name: NAME.to_owned(),
+                afterwards: Afterwards::Stays,
             }));
         }
         Ok(None)
