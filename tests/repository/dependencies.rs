@@ -52,6 +52,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("fleet-etcd", Layer::Services),
     ("kv-cluster", Layer::Services),
     ("image-build", Layer::Services),
+    ("image-store", Layer::Services),
     ("release-build", Layer::Services),
     ("keelson-qemu", Layer::Services),
     ("keelson", Layer::Programs),

@@ -4,19 +4,14 @@
 //! `launch-generator` it is a systemd generator. Parsing, printing and exit codes; the work stands in the
 //! modules.
 
-mod archive;
 mod check;
 mod cli;
 mod failure;
 mod generator;
 mod load;
-mod platform;
-mod policy;
 mod quadlet_files;
 mod run;
 mod run_arguments;
-mod store;
-mod unpack;
 
 use std::path::Path;
 use std::process::ExitCode;

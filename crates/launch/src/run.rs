@@ -17,17 +17,15 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
-use container_model::ImageReference;
 use container_model::mount::{MountSource, Propagation};
 use container_model::name::Name;
 use container_model::network::Network;
 use container_model::options::ContainerOptions;
+use image_store::store::{RootMount, Store};
+use image_store::{policy, unpack};
 
 use crate::cli::CleanArguments;
-use crate::policy;
 use crate::run_arguments::{Notify, RunArguments};
-use crate::store::{Image, RootMount, Store};
-use crate::unpack;
 use folder::ContainerFolder;
 use unit::Unit;
 
@@ -127,19 +125,6 @@ async fn sweep(store: &Store) {
     }
 }
 
-/// An image by its name; one with a digest may have been stored under another tag.
-async fn find(store: &Store, reference: &ImageReference) -> anyhow::Result<Option<Image>> {
-    let Some(digest) = reference.digest() else {
-        return store.image(&reference.to_string()).await;
-    };
-    let repository = format!("{}/{}", reference.registry(), reference.repository());
-    let is_it = |image: &Image| {
-        let rest = image.name.strip_prefix(&repository);
-        image.digest == *digest && rest.is_some_and(|rest| rest.starts_with([':', '@']))
-    };
-    Ok(store.images().await?.into_iter().find(is_it))
-}
-
 async fn fill(
     arguments: &RunArguments,
     options: &ContainerOptions,
@@ -149,7 +134,7 @@ async fn fill(
     folder: ContainerFolder,
 ) -> anyhow::Result<Prepared> {
     let reference = &arguments.image;
-    let image = find(store, reference).await?;
+    let image = store.find(reference).await?;
     let image = image.with_context(|| {
         format!("{reference} is not on this machine: load it with `launch load`")
     })?;

@@ -18,7 +18,7 @@ use containerd_client::types::{Descriptor, Mount};
 use super::{Store, found, new, plain};
 
 /// containerd's default on Linux, and ours.
-pub(crate) const SNAPSHOTTER: &str = "overlayfs";
+const SNAPSHOTTER: &str = "overlayfs";
 /// Marks the snapshots of containers, with the container's name.
 const CONTAINER_LABEL: &str = "keelson.launch/container";
 /// What has it is kept until somebody removes it.
@@ -26,18 +26,18 @@ const ROOT_LABEL: &str = "containerd.io/gc.root";
 
 /// One mount that makes a root file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RootMount {
+pub struct RootMount {
     /// `overlay` or `bind`.
-    pub(crate) kind: String,
+    pub kind: String,
     /// What is bound.
-    pub(crate) source: String,
+    pub source: String,
     /// Options such as `upperdir=…`.
-    pub(crate) options: Vec<String>,
+    pub options: Vec<String>,
 }
 
 impl Store {
     /// Unpacks a layer over another, unless that was done.
-    pub(crate) async fn unpack(
+    pub async fn unpack(
         &self,
         layer: &Descriptor,
         difference: &Digest,
@@ -124,11 +124,7 @@ impl Store {
     }
 
     /// The writable root of a container, over an image's layers.
-    pub(crate) async fn container_root(
-        &self,
-        container: &str,
-        top: &Digest,
-    ) -> anyhow::Result<RootMount> {
+    pub async fn container_root(&self, container: &str, top: &Digest) -> anyhow::Result<RootMount> {
         let labels = [
             (CONTAINER_LABEL, container),
             // containerd wants a value, and reads none.
@@ -148,12 +144,12 @@ impl Store {
     }
 
     /// Removes a container's writable root; that there is none is no error.
-    pub(crate) async fn remove_container_root(&self, container: &str) -> anyhow::Result<()> {
+    pub async fn remove_container_root(&self, container: &str) -> anyhow::Result<()> {
         self.remove_snapshot(&container_key(container)).await
     }
 
     /// The names of containers that have a writable root.
-    pub(crate) async fn container_roots(&self) -> anyhow::Result<Vec<String>> {
+    pub async fn container_roots(&self) -> anyhow::Result<Vec<String>> {
         let message = ListSnapshotsRequest {
             snapshotter: SNAPSHOTTER.to_owned(),
             filters: vec![format!("labels.\"{CONTAINER_LABEL}\"")],
