@@ -14,6 +14,7 @@ use crate::rust_source::{
 const MODEL_FOLDERS: &[&str] = &[
     "crates/container-model/src/",
     "crates/disk-format/src/",
+    "crates/engine-api/src/",
     "crates/etcd-v2/src/",
     "crates/etcd-v3/src/",
     "crates/fleet-model/src/",

@@ -73,7 +73,8 @@ pub async fn unpack(store: &Store, image: &Image) -> anyhow::Result<Unpacked> {
     Ok(Unpacked { configuration, top })
 }
 
-async fn manifest(store: &Store, image: &Image) -> anyhow::Result<ImageManifest> {
+/// The manifest of an image, or of what of its index is for this machine.
+pub async fn manifest(store: &Store, image: &Image) -> anyhow::Result<ImageManifest> {
     let mut bytes = store.document(&image.digest).await?;
     if image.media_type.contains("index") || image.media_type == platform::DOCKER_LIST {
         let index: ImageIndex = serde_json::from_slice(&bytes)?;

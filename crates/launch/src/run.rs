@@ -25,6 +25,7 @@ use image_store::store::{RootMount, Store};
 use image_store::{policy, unpack};
 
 use crate::cli::CleanArguments;
+use crate::record;
 use crate::run_arguments::{Notify, RunArguments};
 use folder::ContainerFolder;
 use unit::Unit;
@@ -51,11 +52,11 @@ pub(crate) async fn prepare(arguments: &RunArguments) -> anyhow::Result<Prepared
     sweep(&store).await;
     let folder = ContainerFolder::take(&name)?;
     // What one of that name left that was killed with its monitor.
-    store.remove_container_root(name.as_str()).await?;
+    remove_root(&store, &name).await?;
     let prepared = fill(arguments, &options, &unit, &name, &store, folder).await;
     if prepared.is_err() {
         let _unmounted = root::unmount_here();
-        let _removed = store.remove_container_root(name.as_str()).await;
+        let _removed = remove_root(&store, &name).await;
         let _removed = ContainerFolder::remove(&name);
     }
     prepared
@@ -119,10 +120,18 @@ async fn sweep(store: &Store) {
     names.extend(roots.iter().filter_map(|name| name.parse().ok()));
     for name in names {
         if ContainerFolder::is_abandoned(&name) {
-            let _removed = store.remove_container_root(name.as_str()).await;
+            let _removed = remove_root(store, &name).await;
             let _removed = ContainerFolder::remove(&name);
         }
     }
+}
+
+/// Removes a writable root, unless it belongs to a container that launcherd keeps.
+async fn remove_root(store: &Store, name: &Name) -> anyhow::Result<()> {
+    if record::is_kept(name) {
+        return Ok(());
+    }
+    store.remove_container_root(name.as_str()).await
 }
 
 async fn fill(
@@ -211,6 +220,9 @@ pub(crate) async fn clean(arguments: &CleanArguments) -> anyhow::Result<()> {
     root::unmount_here()?;
     ContainerFolder::remove(name)?;
     let store = Store::connect().await?;
+    if record::is_kept(name) {
+        return Ok(());
+    }
     store.remove_container_root(name.as_str()).await?;
     store.collect_garbage().await
 }

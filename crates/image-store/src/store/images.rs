@@ -6,7 +6,8 @@ use container_model::ImageReference;
 use container_model::digest::Digest;
 use containerd_client::services::v1::images_client::ImagesClient;
 use containerd_client::services::v1::{
-    CreateImageRequest, GetImageRequest, Image as Record, ListImagesRequest, UpdateImageRequest,
+    CreateImageRequest, DeleteImageRequest, GetImageRequest, Image as Record, ListImagesRequest,
+    UpdateImageRequest,
 };
 use containerd_client::types::Descriptor;
 
@@ -63,6 +64,16 @@ impl Store {
             image.digest == *digest && rest.is_some_and(|rest| rest.starts_with([':', '@']))
         };
         Ok(self.images().await?.into_iter().find(is_it))
+    }
+
+    /// Takes a name away; that there is none is no error. What nothing names any more may be collected.
+    pub async fn remove_name(&self, name: &str) -> anyhow::Result<()> {
+        let message = DeleteImageRequest {
+            name: name.to_owned(),
+            ..DeleteImageRequest::default()
+        };
+        let mut client = ImagesClient::new(self.channel.clone());
+        found(client.delete(self.request(message)).await).map(drop)
     }
 
     /// Gives a name to a manifest, whatever had it before.

@@ -10,8 +10,8 @@ use containerd_client::services::v1::ApplyRequest;
 use containerd_client::services::v1::diff_client::DiffClient;
 use containerd_client::services::v1::snapshots::snapshots_client::SnapshotsClient;
 use containerd_client::services::v1::snapshots::{
-    CommitSnapshotRequest, ListSnapshotsRequest, PrepareSnapshotRequest, RemoveSnapshotRequest,
-    StatSnapshotRequest,
+    CommitSnapshotRequest, ListSnapshotsRequest, MountsRequest, PrepareSnapshotRequest,
+    RemoveSnapshotRequest, StatSnapshotRequest,
 };
 use containerd_client::types::{Descriptor, Mount};
 
@@ -123,7 +123,17 @@ impl Store {
         Ok(())
     }
 
-    /// The writable root of a container, over an image's layers.
+    async fn mounts(&self, key: &str) -> anyhow::Result<Vec<Mount>> {
+        let message = MountsRequest {
+            snapshotter: SNAPSHOTTER.to_owned(),
+            key: key.to_owned(),
+        };
+        let mut client = SnapshotsClient::new(self.channel.clone());
+        let answer = client.mounts(self.request(message)).await;
+        Ok(answer.map_err(|status| plain(&status))?.into_inner().mounts)
+    }
+
+    /// The writable root of a container, over an image's layers: the one that it has, or a new one.
     pub async fn container_root(&self, container: &str, top: &Digest) -> anyhow::Result<RootMount> {
         let labels = [
             (CONTAINER_LABEL, container),
@@ -132,7 +142,11 @@ impl Store {
         ];
         let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let key = container_key(container);
-        let mut mounts = self.prepare(&key, top.as_str(), labels.into()).await?;
+        let mut mounts = if self.has_snapshot(&key).await? {
+            self.mounts(&key).await?
+        } else {
+            self.prepare(&key, top.as_str(), labels.into()).await?
+        };
         match (mounts.pop(), mounts.is_empty()) {
             (Some(mount), true) => Ok(RootMount {
                 kind: mount.r#type,
