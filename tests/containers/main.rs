@@ -6,7 +6,9 @@
 mod archive;
 mod fixture;
 mod life;
+mod networks;
 mod options;
 mod quadlet;
 #[path = "../fleet/root.rs"]
 mod root;
+mod volumes;

@@ -38,6 +38,8 @@ const LAYERS: &[(&str, Layer)] = &[
     ("etcd-v3", Layer::Protocols),
     ("update-model", Layer::Protocols),
     ("provision-model", Layer::Protocols),
+    ("container-network", Layer::Foundations),
+    ("container-volumes", Layer::Foundations),
     ("raft-log", Layer::Foundations),
     ("kv-store", Layer::Foundations),
     ("kv-client", Layer::Foundations),

@@ -10,6 +10,7 @@ mod cli;
 mod failure;
 mod generator;
 mod load;
+mod network_command;
 mod platform;
 mod policy;
 mod quadlet_files;
@@ -17,6 +18,7 @@ mod run;
 mod run_arguments;
 mod store;
 mod unpack;
+mod volume_command;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -67,6 +69,8 @@ fn perform(command: Command) -> anyhow::Result<()> {
         }
         Command::Load(arguments) => runtime.block_on(load::load(&arguments)),
         Command::Images => runtime.block_on(load::list()),
+        Command::Network(command) => network_command::perform(command),
+        Command::Volume(command) => volume_command::perform(command),
         Command::Clean(arguments) => runtime.block_on(run::clean(&arguments)),
         Command::Check(_) => Ok(()),
     }
