@@ -109,8 +109,18 @@ impl Node {
         result.unwrap_or_else(|error| panic!("{error}\n{}", self.journal()))
     }
 
-    /// `launch run` as a unit of its own: exit code, output and errors.
+    /// `launch run` without a network, as a unit of its own: exit code, output and errors.
     pub(crate) fn launch(
+        &self,
+        options: &[&str],
+        image: &str,
+        words: &[&str],
+    ) -> (Option<i32>, String, String) {
+        self.launch_with(&[&["--network=none"], options].concat(), image, words)
+    }
+
+    /// `launch run` as a unit of its own: exit code, output and errors.
+    pub(crate) fn launch_with(
         &self,
         options: &[&str],
         image: &str,
@@ -128,7 +138,6 @@ impl Node {
             "--property=KillMode=mixed",
             "launch",
             "run",
-            "--network=none",
         ];
         all.extend(options);
         all.push(image);

@@ -7,7 +7,9 @@ mod archive;
 mod engine;
 mod fixture;
 mod life;
+mod networks;
 mod options;
 mod quadlet;
 #[path = "../fleet/root.rs"]
 mod root;
+mod volumes;

@@ -40,6 +40,8 @@ const LAYERS: &[(&str, Layer)] = &[
     ("engine-api", Layer::Protocols),
     ("update-model", Layer::Protocols),
     ("provision-model", Layer::Protocols),
+    ("container-network", Layer::Foundations),
+    ("container-volumes", Layer::Foundations),
     ("raft-log", Layer::Foundations),
     ("kv-store", Layer::Foundations),
     ("kv-client", Layer::Foundations),

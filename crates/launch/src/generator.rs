@@ -46,7 +46,7 @@ fn generate_all(root: &Path, target: &Path) -> anyhow::Result<()> {
     for (name, path) in search(&folders)? {
         if let Some(reason) = quadlet::refused_type(&name) {
             log(&format!("{name}: {reason}"));
-        } else if name.ends_with(".container") {
+        } else if quadlet::is_unit_source(&name) {
             let unit = check::judge(&path).unwrap_or_else(|lines| failing(&name, &path, &lines));
             write(&unit, target)?;
         }
@@ -66,15 +66,16 @@ fn failing(name: &str, path: &Path, lines: &[String]) -> GeneratedUnit {
     for line in lines {
         log(line);
     }
-    let stem = name.trim_end_matches(".container");
+    let unit = quadlet::unit_of(name).unwrap_or_else(|| format!("{name}.service"));
+    let stem = unit.trim_end_matches(".service");
     let path = path.display().to_string();
     let word = systemd_unit::words::quote(&path.replace('$', "$$").replace('%', "%%"));
     let text = format!(
-        "[Unit]\nDescription={stem}: its .container file is wrong\nSourcePath={path}\n\n\
+        "[Unit]\nDescription={stem}: its file {name} is wrong\nSourcePath={path}\n\n\
          [Service]\nType=oneshot\nExecStart=/usr/bin/launch check {word}\n"
     );
     GeneratedUnit {
-        name: format!("{stem}.service"),
+        name: unit.clone(),
         text,
         links: Vec::new(),
     }

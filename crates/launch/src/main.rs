@@ -9,10 +9,12 @@ mod cli;
 mod failure;
 mod generator;
 mod load;
+mod network_command;
 mod quadlet_files;
 mod record;
 mod run;
 mod run_arguments;
+mod volume_command;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -84,6 +86,8 @@ fn perform(command: Command) -> anyhow::Result<()> {
         }
         Command::Load(arguments) => runtime.block_on(load::load(&arguments)),
         Command::Images => runtime.block_on(load::list()),
+        Command::Network(command) => network_command::perform(command),
+        Command::Volume(command) => volume_command::perform(command),
         Command::Clean(arguments) => runtime.block_on(run::clean(&arguments)),
         Command::Check(_) | Command::Ended(_) => Ok(()),
     }

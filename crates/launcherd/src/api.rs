@@ -14,7 +14,7 @@ use hyper::{Request, Response};
 
 use crate::answer::{self, Answer, Body};
 use crate::engine::Engine;
-use crate::{attach, containers, images, load, logs, processes, stats, system, wait};
+use crate::{attach, containers, images, load, logs, networks, processes, stats, system, volumes, wait};
 
 /// No description of a container is longer.
 const BODY_MAX: usize = 4 * 1024 * 1024;
@@ -58,12 +58,14 @@ async fn dispatch(engine: &Arc<Engine>, request: Request<Incoming>) -> Answer {
         Route::ImagePrune => images::prune(engine, &query).await,
         Route::ImageSearch => Err(ApiError::not_implemented("searching registries")),
         Route::Image(name, to) => image(engine, &name, to, &query).await,
-        Route::VolumeList | Route::VolumeCreate | Route::VolumePrune | Route::Volume(..) => {
-            Err(ApiError::not_implemented("volumes over the API"))
-        }
-        Route::NetworkList | Route::NetworkCreate | Route::NetworkPrune | Route::Network(..) => {
-            Err(ApiError::not_implemented("networks over the API"))
-        }
+        Route::VolumeList => volumes::list(engine, &query),
+        Route::VolumeCreate => volumes::create(engine, &body(request).await?),
+        Route::VolumePrune => volumes::prune(engine, &query),
+        Route::Volume(name, to) => volumes::one(engine, &name, to),
+        Route::NetworkList => networks::list(&query),
+        Route::NetworkCreate => networks::create(engine, &body(request).await?),
+        Route::NetworkPrune => networks::prune(&query),
+        Route::Network(name, to) => networks::one(engine, &name, to),
         Route::Missing(what) => Err(ApiError::not_implemented(what)),
     }
 }

@@ -19,12 +19,14 @@ mod journal;
 mod listener;
 mod load;
 mod logs;
+mod networks;
 mod processes;
 mod records;
 mod stats;
 mod system;
 mod system_calls;
 mod systemd;
+mod volumes;
 mod wait;
 mod watcher;
 

@@ -4,6 +4,7 @@ use container_model::mount::{Access, Mount, MountSource};
 use container_model::name::Name;
 use container_model::network::Network;
 use container_model::oci_spec::image::Config;
+use container_model::options::HostName;
 use container_model::spec;
 use engine_api::create::Creation;
 use engine_api::query::Query;
@@ -63,7 +64,7 @@ fn record(creation: Creation, image: &Found, name: Option<&str>) -> Result<Recor
         labels.entry(name).or_insert(value);
     }
     Ok(Record {
-        launch: launch(&creation, image, &id),
+        launch: launch(&creation, image, &id, name.as_str()),
         name: name.as_str().to_owned(),
         created: clock::now(),
         image: creation.image.clone(),
@@ -84,7 +85,7 @@ fn record(creation: Creation, image: &Found, name: Option<&str>) -> Result<Recor
 }
 
 /// The words of `launch run`.
-fn launch(creation: &Creation, image: &Found, id: &str) -> Vec<String> {
+fn launch(creation: &Creation, image: &Found, id: &str, name: &str) -> Vec<String> {
     let mut words = vec![
         format!("--name={id}"),
         format!("--stop-timeout={}", creation.stop_timeout),
@@ -93,6 +94,11 @@ fn launch(creation: &Creation, image: &Found, id: &str) -> Vec<String> {
     // Docker's default is the short id; in the machine's network the name is the machine's.
     if creation.values.host_name.is_none() && creation.values.network != Network::Host {
         words.push(format!("--hostname={}", &id[..12]));
+    }
+    // Others of its network find it by the name that it was made with.
+    let is_host_name = name.parse::<HostName>().is_ok();
+    if matches!(creation.values.network, Network::Named(_)) && is_host_name {
+        words.push(format!("--network-alias={name}"));
     }
     // By its digest: what the name stands for later is another image.
     words.push(image.pinned.clone());
