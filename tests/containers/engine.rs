@@ -83,7 +83,7 @@ fn the_engine_is_there_when_it_is_asked() {
     assert_eq!(node.property("launcherd.socket", "ActiveState"), "active");
     let version = docker(
         &node,
-        &["version", "--format={{.Server.ApiVersion}} {{.Server.Os}}"],
+        &["version", "--format={{.Server.APIVersion}} {{.Server.Os}}"],
     );
     assert_eq!(version, "1.47 linux\n");
     assert_eq!(node.property("launcherd.service", "ActiveState"), "active");
@@ -358,17 +358,83 @@ fn what_happens_is_told_and_what_is_over_is_pruned() {
             .count(),
         4
     );
-    let events = [
-        "events",
-        "--since=2000-01-01T00:00:00Z",
-        "--until=0s",
-        "--filter=container=one",
-        "--format={{.Action}}",
-    ];
-    assert_eq!(docker(&node, &events), "create\nstart\ndie\ndestroy\n");
+    // The client's times are whole seconds.
+    let events = "sleep 1.1; /opt/docker events --since=2000-01-01T00:00:00Z --until=0s --filter=container=one \
+        --format='{{.Action}}'";
+    let events = node.run(&["sh", "-c", events]);
+    assert_eq!(events, "create\nstart\ndie\ndestroy\n");
     docker(&node, &["rmi", "mine:1"]);
     docker(&node, &["image", "prune", "--all", "--force"]);
     assert_eq!(docker(&node, &["images", "--quiet"]), "");
+}
+
+#[test]
+fn volumes_and_networks_are_the_machines() {
+    let node = engine("e10");
+    assert_eq!(
+        docker(&node, &["volume", "create", "--label=a=b", "data"]),
+        "data\n"
+    );
+    let run = |words: &[&str]| {
+        let all: Vec<&str> = [
+            "run",
+            "--rm",
+            "--network=none",
+            "--volume=data:/data",
+            "busybox:saved",
+        ]
+        .iter()
+        .chain(words)
+        .copied()
+        .collect();
+        docker(&node, &all)
+    };
+    run(&["sh", "-c", "echo kept >/data/file"]);
+    assert_eq!(run(&["cat", "/data/file"]), "kept\n");
+    assert_eq!(
+        docker(&node, &["volume", "ls", "--format={{.Name}} {{.Driver}}"]),
+        "data local\n"
+    );
+    let place = docker(
+        &node,
+        &["volume", "inspect", "--format={{.Mountpoint}}", "data"],
+    );
+    assert_eq!(place, "/var/lib/keelson/volumes/data\n");
+    docker(
+        &node,
+        &[
+            "create",
+            "--name=user",
+            "--network=none",
+            "--volume=data:/data",
+            "busybox:saved",
+        ],
+    );
+    let (_, _, errors) = docker_may_fail(&node, &["volume", "rm", "data"]);
+    assert!(errors.contains("volume is in use"), "{errors}");
+    docker(&node, &["rm", "user"]);
+    assert_eq!(docker(&node, &["volume", "rm", "data"]), "data\n");
+
+    let id = docker(
+        &node,
+        &["network", "create", "--subnet=10.77.0.0/24", "net"],
+    );
+    assert_eq!(id.trim().len(), 64, "{id}");
+    let subnet = [
+        "network",
+        "inspect",
+        "--format={{range .IPAM.Config}}{{.Subnet}} {{.Gateway}}{{end}}",
+        "net",
+    ];
+    assert_eq!(docker(&node, &subnet), "10.77.0.0/24 10.77.0.1\n");
+    let list = docker(&node, &["network", "ls", "--format={{.Name}} {{.Driver}}"]);
+    let mut list: Vec<&str> = list.lines().collect();
+    list.sort_unstable();
+    assert_eq!(
+        list,
+        ["bridge bridge", "host host", "net bridge", "none null"]
+    );
+    assert_eq!(docker(&node, &["network", "rm", "net"]), "net\n");
 }
 
 /// The namespace machine's containerd forgets everything with its memory: the image is loaded again, which a

@@ -61,6 +61,8 @@ pub enum Route {
     NetworkPrune,
     /// Of one network.
     Network(String, NetworkRoute),
+    /// Of what managers of a swarm know.
+    Swarm,
     /// A part of the API that is known and not there: what it is.
     Missing(&'static str),
 }
@@ -184,6 +186,7 @@ fn system(method: &str, word: &str, rest: &[&str]) -> Option<Route> {
         ("POST", "auth", []) => Some(Route::Auth),
         (_, "build" | "session" | "grpc", _) => Some(Route::Missing("building images")),
         ("POST", "commit", []) => Some(Route::Missing("images made of containers")),
+        ("GET", "plugins", [_, "json"]) => None,
         (_, "plugins", _) => Some(Route::Missing("plugins")),
         (_, "distribution", _) => Some(Route::Missing("asking registries for manifests")),
         (_, "swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs", _) => Some(

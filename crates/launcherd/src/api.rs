@@ -14,7 +14,9 @@ use hyper::{Request, Response};
 
 use crate::answer::{self, Answer, Body};
 use crate::engine::Engine;
-use crate::{attach, containers, images, load, logs, networks, processes, stats, system, volumes, wait};
+use crate::{
+    attach, containers, images, load, logs, networks, processes, stats, system, volumes, wait,
+};
 
 /// No description of a container is longer.
 const BODY_MAX: usize = 4 * 1024 * 1024;
@@ -66,6 +68,11 @@ async fn dispatch(engine: &Arc<Engine>, request: Request<Incoming>) -> Answer {
         Route::NetworkCreate => networks::create(engine, &body(request).await?),
         Route::NetworkPrune => networks::prune(&query),
         Route::Network(name, to) => networks::one(engine, &name, to),
+        Route::Swarm => Err(ApiError {
+            status: 503,
+            message: "This node is not a swarm manager: launcherd does not support swarm"
+                .to_owned(),
+        }),
         Route::Missing(what) => Err(ApiError::not_implemented(what)),
     }
 }

@@ -20,7 +20,9 @@ fn refused(error: &Error) -> ApiError {
     let text = error.to_string();
     match error {
         Error::Unknown(name) => ApiError::not_found(format!("network {name} not found")),
-        Error::Exists(name) => ApiError::conflict(format!("network with name {name} already exists")),
+        Error::Exists(name) => {
+            ApiError::conflict(format!("network with name {name} already exists"))
+        }
         Error::Io { .. } | Error::Definition { .. } => ApiError::internal(text),
         _ => ApiError {
             status: 403,
@@ -58,7 +60,10 @@ fn entry(network: &NetworkDefinition) -> Value {
             "IPRange": subnet.range.map(|range| range.to_string()).unwrap_or_default(),
         })
     };
-    let has_v6 = settings.subnets.iter().any(|subnet| subnet.network.addr().is_ipv6());
+    let has_v6 = settings
+        .subnets
+        .iter()
+        .any(|subnet| subnet.network.addr().is_ipv6());
     json!({
         "Name": network.name.as_str(),
         "Id": network.id(),
@@ -83,7 +88,9 @@ fn entry(network: &NetworkDefinition) -> Value {
 
 /// All of them.
 fn all() -> Result<Vec<Value>, ApiError> {
-    let known = Networks::default().list().map_err(|error| refused(&error))?;
+    let known = Networks::default()
+        .list()
+        .map_err(|error| refused(&error))?;
     let mut found: Vec<Value> = known.values().map(entry).collect();
     if !known.keys().any(|name| name.as_str() == "bridge") {
         // It is made by the first container that uses it.
@@ -95,9 +102,13 @@ fn all() -> Result<Vec<Value>, ApiError> {
 
 /// `GET networks`
 pub(crate) fn list(query: &Query) -> Answer {
-    let filters = Filters::parse(query.text("filters"), &["name", "id", "driver", "scope", "type", "label"])?;
+    let filters = Filters::parse(
+        query.text("filters"),
+        &["name", "id", "driver", "scope", "type", "label"],
+    )?;
     let text = |value: &Value, name: &str| value[name].as_str().unwrap_or_default().to_owned();
-    let is_custom = |value: &Value| !["bridge", "host", "none"].contains(&text(value, "Name").as_str());
+    let is_custom =
+        |value: &Value| !["bridge", "host", "none"].contains(&text(value, "Name").as_str());
     let is_wanted = |value: &Value| {
         let labels = serde_json::from_value(value["Labels"].clone()).unwrap_or_default();
         filters.allows("name", |part| text(value, "Name").contains(part))
@@ -107,7 +118,9 @@ pub(crate) fn list(query: &Query) -> Answer {
             && filters.allows("type", |kind| (kind == "custom") == is_custom(value))
             && filters.allows_labels(&labels)
     };
-    answer::json(&Value::Array(all()?.into_iter().filter(is_wanted).collect()))
+    answer::json(&Value::Array(
+        all()?.into_iter().filter(is_wanted).collect(),
+    ))
 }
 
 fn find(text: &str) -> Result<Value, ApiError> {
@@ -116,7 +129,10 @@ fn find(text: &str) -> Result<Value, ApiError> {
     let at = all
         .iter()
         .position(|value| name(value, "Name") == text || name(value, "Id") == text)
-        .or_else(|| all.iter().position(|value| text.len() >= 4 && name(value, "Id").starts_with(text)));
+        .or_else(|| {
+            all.iter()
+                .position(|value| text.len() >= 4 && name(value, "Id").starts_with(text))
+        });
     at.map(|at| all.swap_remove(at))
         .ok_or_else(|| ApiError::not_found(format!("network {text} not found")))
 }
@@ -132,7 +148,9 @@ pub(crate) fn one(engine: &Engine, text: &str, to: NetworkRoute) -> Answer {
         }
         NetworkRoute::Delete => {
             let parsed: Name = name.parse().map_err(|_| ApiError::not_found(text))?;
-            Networks::default().remove(&parsed).map_err(|error| refused(&error))?;
+            Networks::default()
+                .remove(&parsed)
+                .map_err(|error| refused(&error))?;
             engine.tell_of("network", "destroy", &name, &name);
             answer::no_content()
         }
@@ -141,18 +159,28 @@ pub(crate) fn one(engine: &Engine, text: &str, to: NetworkRoute) -> Answer {
 
 /// Who is in a network now.
 fn containers(engine: &Engine, network: &str) -> Result<Value, ApiError> {
-    let all = Networks::default().connections().map_err(|error| refused(&error))?;
+    let all = Networks::default()
+        .connections()
+        .map_err(|error| refused(&error))?;
     let mut found = Map::new();
     for connection in all {
         if connection.network.name.as_str() != network {
             continue;
         }
         let id = connection.container.as_str();
-        let name = engine.records.get(id).map_or(id.to_owned(), |record| record.name);
+        let name = engine
+            .records
+            .get(id)
+            .map_or(id.to_owned(), |record| record.name);
         let address = |is_v4: bool| {
-            let mut addresses = connection.addresses.iter().zip(&connection.network.settings.subnets);
+            let mut addresses = connection
+                .addresses
+                .iter()
+                .zip(&connection.network.settings.subnets);
             let found = addresses.find(|(address, _)| address.is_ipv4() == is_v4);
-            found.map_or(String::new(), |(address, subnet)| format!("{address}/{}", subnet.network.prefix_len()))
+            found.map_or(String::new(), |(address, subnet)| {
+                format!("{address}/{}", subnet.network.prefix_len())
+            })
         };
         found.insert(id.to_owned(), json!({
             "Name": name,
@@ -185,7 +213,9 @@ pub(crate) fn create(engine: &Engine, body: &[u8]) -> Answer {
         settings,
         with_v6,
     };
-    let made = Networks::default().create(new).map_err(|error| refused(&error))?;
+    let made = Networks::default()
+        .create(new)
+        .map_err(|error| refused(&error))?;
     engine.tell_of("network", "create", &made.id(), made.name.as_str());
     answer::created(&json!({"Id": made.id(), "Warning": ""}))
 }
@@ -199,14 +229,20 @@ fn subnets(fields: &mut Fields) -> Result<Vec<Subnet>, ApiError> {
             one.finish()?;
             continue;
         };
-        let network: ipnet::IpNet = text.parse().map_err(|_| one.refuse("Subnet", "a subnet is wanted"))?;
+        let network: ipnet::IpNet = text
+            .parse()
+            .map_err(|_| one.refuse("Subnet", "a subnet is wanted"))?;
         let mut subnet = Subnet::new(network);
         if let Some(text) = one.text("Gateway")? {
-            let gateway = text.parse().map_err(|_| one.refuse("Gateway", "an address is wanted"))?;
+            let gateway = text
+                .parse()
+                .map_err(|_| one.refuse("Gateway", "an address is wanted"))?;
             subnet.gateway = Some(gateway);
         }
         if let Some(text) = one.text("IPRange")? {
-            let range = text.parse().map_err(|_| one.refuse("IPRange", "a subnet is wanted"))?;
+            let range = text
+                .parse()
+                .map_err(|_| one.refuse("IPRange", "a subnet is wanted"))?;
             subnet.range = Some(range);
         }
         one.finish()?;
@@ -219,7 +255,9 @@ fn subnets(fields: &mut Fields) -> Result<Vec<Subnet>, ApiError> {
 /// `POST networks/prune`
 pub(crate) fn prune(query: &Query) -> Answer {
     Filters::parse(query.text("filters"), &[])?;
-    let deleted = Networks::default().prune().map_err(|error| refused(&error))?;
+    let deleted = Networks::default()
+        .prune()
+        .map_err(|error| refused(&error))?;
     let deleted: Vec<&str> = deleted.iter().map(Name::as_str).collect();
     answer::json(&json!({"NetworksDeleted": deleted}))
 }

@@ -50,13 +50,18 @@ fn is_used(engine: &Engine, volume: &Name) -> bool {
 
 /// `GET volumes`
 pub(crate) fn list(engine: &Engine, query: &Query) -> Answer {
-    let filters = Filters::parse(query.text("filters"), &["name", "label", "label!", "dangling", "driver"])?;
+    let filters = Filters::parse(
+        query.text("filters"),
+        &["name", "label", "label!", "dangling", "driver"],
+    )?;
     let all = entries(engine)?;
     let wanted = all.into_iter().filter(|(volume, _)| {
         let is_dangling = !is_used(engine, &volume.name);
         filters.allows("name", |part| volume.name.as_str().contains(part))
             && filters.allows("driver", |driver| driver == "local")
-            && filters.allows("dangling", |wanted| (wanted == "true" || wanted == "1") == is_dangling)
+            && filters.allows("dangling", |wanted| {
+                (wanted == "true" || wanted == "1") == is_dangling
+            })
             && filters.allows_labels(&volume.labels)
     });
     let entries: Vec<Value> = wanted.map(|(_, entry)| entry).collect();
@@ -66,10 +71,13 @@ pub(crate) fn list(engine: &Engine, query: &Query) -> Answer {
 /// All volumes.
 pub(crate) fn entries(_engine: &Engine) -> Result<Vec<(Volume, Value)>, ApiError> {
     let all = Volumes::default().list().map_err(|error| refused(&error))?;
-    Ok(all.into_iter().map(|volume| {
-        let entry = entry(&volume);
-        (volume, entry)
-    }).collect())
+    Ok(all
+        .into_iter()
+        .map(|volume| {
+            let entry = entry(&volume);
+            (volume, entry)
+        })
+        .collect())
 }
 
 /// `POST volumes/create`: one that is there already is given back.
@@ -83,7 +91,10 @@ pub(crate) fn create(engine: &Engine, body: &[u8]) -> Answer {
     fields.finish()?;
     let name = name(&text)?;
     let volumes = Volumes::default();
-    let volume = match volumes.create(&NewVolume { name: name.clone(), labels }) {
+    let volume = match volumes.create(&NewVolume {
+        name: name.clone(),
+        labels,
+    }) {
         Ok(volume) => {
             engine.tell_of("volume", "create", name.as_str(), name.as_str());
             volume
@@ -123,7 +134,9 @@ pub(crate) fn prune(engine: &Engine, query: &Query) -> Answer {
         if is_used(engine, &volume.name) || volume.used || !filters.allows_labels(&volume.labels) {
             continue;
         }
-        volumes.remove(&volume.name).map_err(|error| refused(&error))?;
+        volumes
+            .remove(&volume.name)
+            .map_err(|error| refused(&error))?;
         deleted.push(volume.name.as_str().to_owned());
     }
     answer::json(&json!({"VolumesDeleted": deleted, "SpaceReclaimed": 0}))
