@@ -54,6 +54,7 @@ impl Node {
             source: archives,
             target: ARCHIVES.into(),
         });
+        machine.binds.extend(crate::engine::client());
         let own = [
             ("/etc/systemd/system/var-lib-containerd.mount", TMPFS),
             (
@@ -80,6 +81,16 @@ impl Node {
         let node = Self::boot(name, files);
         assert_eq!(node.load("saved.tar"), "docker.io/library/busybox:saved\n");
         node
+    }
+
+    /// The machine ends in order and boots again; what containerd had is gone.
+    pub(crate) fn boot_again(&mut self) {
+        let ended = self.machine.power_off(BOOT);
+        ended.unwrap_or_else(|error| panic!("{error}"));
+        let booted = self.machine.boot_again(None);
+        booted.unwrap_or_else(|error| panic!("{error}"));
+        let booted = self.machine.wait_booted(BOOT);
+        booted.unwrap_or_else(|error| panic!("{error}"));
     }
 
     pub(crate) fn load(&self, archive: &str) -> String {

@@ -4,6 +4,7 @@
 //! kernel of the machine's own and are not tested here.
 
 mod archive;
+mod engine;
 mod fixture;
 mod life;
 mod networks;

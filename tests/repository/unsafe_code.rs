@@ -22,6 +22,10 @@ const FILES: &[(&str, &str)] = &[
         "sockets that systemd passed on, as bare descriptors; the bounds of glibc's allocator",
     ),
     (
+        "crates/launcherd/src/system_calls.rs",
+        "sockets that systemd passed on, as bare descriptors",
+    ),
+    (
         "crates/osctl/src/system_calls.rs",
         "the ioctl that asks the device mapper for a table, without a safe wrapper",
     ),

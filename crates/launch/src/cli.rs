@@ -40,6 +40,16 @@ pub(crate) enum Command {
     /// Remove what a container left, if it runs no more; its monitor calls this
     #[command(hide = true)]
     Clean(CleanArguments),
+    /// Write down how a run of a container with a record ended; systemd calls this
+    #[command(hide = true)]
+    Ended(EndedArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EndedArguments {
+    /// The record's folder
+    #[arg(long)]
+    pub(crate) record: PathBuf,
 }
 
 #[derive(Debug, Args)]

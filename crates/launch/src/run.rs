@@ -20,17 +20,16 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
-use container_model::ImageReference;
 use container_model::mount::{MountSource, Propagation};
 use container_model::name::Name;
 use container_model::oci_spec::image::ImageConfiguration;
 use container_model::options::ContainerOptions;
+use image_store::store::{RootMount, Store};
+use image_store::{policy, unpack};
 
 use crate::cli::CleanArguments;
-use crate::policy;
+use crate::record;
 use crate::run_arguments::{Notify, RunArguments};
-use crate::store::{Image, RootMount, Store};
-use crate::unpack;
 use folder::ContainerFolder;
 use held::Held;
 use unit::Unit;
@@ -58,13 +57,13 @@ pub(crate) async fn prepare(arguments: &RunArguments) -> anyhow::Result<Prepared
     sweep(&store).await;
     let folder = ContainerFolder::take(&name)?;
     // What one of that name left that was killed with its monitor.
-    store.remove_container_root(name.as_str()).await?;
+    remove_root(&store, &name).await?;
     held::give_back(&name)?;
     let prepared = fill(arguments, &options, &unit, &name, &store, folder).await;
     if prepared.is_err() {
         let _unmounted = root::unmount_here();
         let _given_back = held::give_back(&name);
-        let _removed = store.remove_container_root(name.as_str()).await;
+        let _removed = remove_root(&store, &name).await;
         let _removed = ContainerFolder::remove(&name);
     }
     prepared
@@ -125,23 +124,18 @@ async fn sweep(store: &Store) {
         // Nobody takes the name meanwhile.
         if let Some(_held) = ContainerFolder::hold_abandoned(&name) {
             let _given_back = held::give_back(&name);
-            let _removed = store.remove_container_root(name.as_str()).await;
+            let _removed = remove_root(store, &name).await;
             let _removed = ContainerFolder::remove(&name);
         }
     }
 }
 
-/// An image by its name; one with a digest may have been stored under another tag.
-async fn find(store: &Store, reference: &ImageReference) -> anyhow::Result<Option<Image>> {
-    let Some(digest) = reference.digest() else {
-        return store.image(&reference.to_string()).await;
-    };
-    let repository = format!("{}/{}", reference.registry(), reference.repository());
-    let is_it = |image: &Image| {
-        let rest = image.name.strip_prefix(&repository);
-        image.digest == *digest && rest.is_some_and(|rest| rest.starts_with([':', '@']))
-    };
-    Ok(store.images().await?.into_iter().find(is_it))
+/// Removes a writable root, unless it belongs to a container that launcherd keeps.
+async fn remove_root(store: &Store, name: &Name) -> anyhow::Result<()> {
+    if record::is_kept(name) {
+        return Ok(());
+    }
+    store.remove_container_root(name.as_str()).await
 }
 
 async fn fill(
@@ -153,7 +147,7 @@ async fn fill(
     folder: ContainerFolder,
 ) -> anyhow::Result<Prepared> {
     let reference = &arguments.image;
-    let image = find(store, reference).await?;
+    let image = store.find(reference).await?;
     let image = image.with_context(|| {
         format!("{reference} is not on this machine: load it with `launch load`")
     })?;
@@ -251,6 +245,9 @@ pub(crate) async fn clean(arguments: &CleanArguments) -> anyhow::Result<()> {
     held::give_back(name)?;
     ContainerFolder::remove(name)?;
     let store = Store::connect().await?;
+    if record::is_kept(name) {
+        return Ok(());
+    }
     store.remove_container_root(name.as_str()).await?;
     store.collect_garbage().await
 }

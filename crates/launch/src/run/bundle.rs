@@ -16,12 +16,12 @@ use container_model::seccomp::{self, Conditions, KernelVersion};
 use container_model::security::SeccompOption;
 use container_model::spec::{self, Surroundings};
 use container_model::user::{ResolvedUser, resolve_group};
+use image_store::platform;
 
 use super::folder::ContainerFolder;
 use super::held::Held;
 use super::unit::Unit;
 use super::{devices, files, image_files, root};
-use crate::platform;
 use crate::run_arguments::Notify;
 
 /// Debian's golang-github-containers-common has it.

@@ -24,7 +24,7 @@ const LINKS_MAX: usize = 8;
 
 /// An open archive.
 #[derive(Debug)]
-pub(crate) struct Archive {
+pub struct Archive {
     path: PathBuf,
     entries: BTreeMap<String, Entry>,
 }
@@ -37,33 +37,33 @@ enum Entry {
 
 /// An image that an archive holds: every blob that it needs, children before parents.
 #[derive(Debug)]
-pub(crate) struct ArchivedImage {
+pub struct ArchivedImage {
     /// The names that the archive gives it.
-    pub(crate) names: Vec<ImageReference>,
+    pub names: Vec<ImageReference>,
     /// Of its manifest.
-    pub(crate) digest: Digest,
+    pub digest: Digest,
     /// What the manifest is.
-    pub(crate) media_type: String,
+    pub media_type: String,
     /// All of it.
-    pub(crate) manifest: Vec<u8>,
+    pub manifest: Vec<u8>,
     /// The other blobs.
-    pub(crate) blobs: Vec<Blob>,
+    pub blobs: Vec<Blob>,
 }
 
 /// A blob of an archived image.
 #[derive(Debug, Clone)]
-pub(crate) struct Blob {
+pub struct Blob {
     /// Of its bytes.
-    pub(crate) digest: Digest,
+    pub digest: Digest,
     /// How many.
-    pub(crate) size: u64,
+    pub size: u64,
     /// Where they are.
-    pub(crate) path: String,
+    pub path: String,
 }
 
 impl Archive {
     /// Finds out what is in a file.
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
         let context = || path.display().to_string();
         let mut file = File::open(path).with_context(context)?;
         check_magic(&mut file).with_context(context)?;
@@ -76,7 +76,7 @@ impl Archive {
     }
 
     /// The images in it.
-    pub(crate) fn images(&self) -> anyhow::Result<Vec<ArchivedImage>> {
+    pub fn images(&self) -> anyhow::Result<Vec<ArchivedImage>> {
         let images = if self.entries.contains_key("index.json") {
             oci_layout::images(self)
         } else if self.entries.contains_key("manifest.json") {
@@ -108,7 +108,7 @@ impl Archive {
     }
 
     /// A file's bytes, as a reader of its own.
-    pub(crate) fn reader(&self, path: &str) -> anyhow::Result<io::Take<File>> {
+    pub fn reader(&self, path: &str) -> anyhow::Result<io::Take<File>> {
         let (offset, size) = self.locate(path)?;
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(offset))?;
@@ -131,7 +131,7 @@ impl Archive {
 }
 
 /// The digest of bytes.
-pub(crate) fn digest_of(bytes: &[u8]) -> Digest {
+pub fn digest_of(bytes: &[u8]) -> Digest {
     Digest::from_sha256(&Sha256::digest(bytes).into())
 }
 

@@ -10,15 +10,15 @@ use containerd_client::services::v1::ApplyRequest;
 use containerd_client::services::v1::diff_client::DiffClient;
 use containerd_client::services::v1::snapshots::snapshots_client::SnapshotsClient;
 use containerd_client::services::v1::snapshots::{
-    CommitSnapshotRequest, ListSnapshotsRequest, PrepareSnapshotRequest, RemoveSnapshotRequest,
-    StatSnapshotRequest,
+    CommitSnapshotRequest, ListSnapshotsRequest, MountsRequest, PrepareSnapshotRequest,
+    RemoveSnapshotRequest, StatSnapshotRequest,
 };
 use containerd_client::types::{Descriptor, Mount};
 
 use super::{Store, found, new, plain};
 
 /// containerd's default on Linux, and ours.
-pub(crate) const SNAPSHOTTER: &str = "overlayfs";
+const SNAPSHOTTER: &str = "overlayfs";
 /// Marks the snapshots of containers, with the container's name.
 const CONTAINER_LABEL: &str = "keelson.launch/container";
 /// What has it is kept until somebody removes it.
@@ -26,18 +26,18 @@ const ROOT_LABEL: &str = "containerd.io/gc.root";
 
 /// One mount that makes a root file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RootMount {
+pub struct RootMount {
     /// `overlay` or `bind`.
-    pub(crate) kind: String,
+    pub kind: String,
     /// What is bound.
-    pub(crate) source: String,
+    pub source: String,
     /// Options such as `upperdir=…`.
-    pub(crate) options: Vec<String>,
+    pub options: Vec<String>,
 }
 
 impl Store {
     /// Unpacks a layer over another, unless that was done.
-    pub(crate) async fn unpack(
+    pub async fn unpack(
         &self,
         layer: &Descriptor,
         difference: &Digest,
@@ -123,12 +123,18 @@ impl Store {
         Ok(())
     }
 
-    /// The writable root of a container, over an image's layers.
-    pub(crate) async fn container_root(
-        &self,
-        container: &str,
-        top: &Digest,
-    ) -> anyhow::Result<RootMount> {
+    async fn mounts(&self, key: &str) -> anyhow::Result<Vec<Mount>> {
+        let message = MountsRequest {
+            snapshotter: SNAPSHOTTER.to_owned(),
+            key: key.to_owned(),
+        };
+        let mut client = SnapshotsClient::new(self.channel.clone());
+        let answer = client.mounts(self.request(message)).await;
+        Ok(answer.map_err(|status| plain(&status))?.into_inner().mounts)
+    }
+
+    /// The writable root of a container, over an image's layers: the one that it has, or a new one.
+    pub async fn container_root(&self, container: &str, top: &Digest) -> anyhow::Result<RootMount> {
         let labels = [
             (CONTAINER_LABEL, container),
             // containerd wants a value, and reads none.
@@ -136,7 +142,11 @@ impl Store {
         ];
         let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let key = container_key(container);
-        let mut mounts = self.prepare(&key, top.as_str(), labels.into()).await?;
+        let mut mounts = if self.has_snapshot(&key).await? {
+            self.mounts(&key).await?
+        } else {
+            self.prepare(&key, top.as_str(), labels.into()).await?
+        };
         match (mounts.pop(), mounts.is_empty()) {
             (Some(mount), true) => Ok(RootMount {
                 kind: mount.r#type,
@@ -148,12 +158,12 @@ impl Store {
     }
 
     /// Removes a container's writable root; that there is none is no error.
-    pub(crate) async fn remove_container_root(&self, container: &str) -> anyhow::Result<()> {
+    pub async fn remove_container_root(&self, container: &str) -> anyhow::Result<()> {
         self.remove_snapshot(&container_key(container)).await
     }
 
     /// The names of containers that have a writable root.
-    pub(crate) async fn container_roots(&self) -> anyhow::Result<Vec<String>> {
+    pub async fn container_roots(&self) -> anyhow::Result<Vec<String>> {
         let message = ListSnapshotsRequest {
             snapshotter: SNAPSHOTTER.to_owned(),
             filters: vec![format!("labels.\"{CONTAINER_LABEL}\"")],

@@ -23,7 +23,7 @@ const DOCUMENT_MAX: i64 = 8 * 1024 * 1024;
 
 impl Store {
     /// Whether a blob is there.
-    pub(crate) async fn has(&self, digest: &Digest) -> anyhow::Result<bool> {
+    pub async fn has(&self, digest: &Digest) -> anyhow::Result<bool> {
         let message = InfoRequest {
             digest: digest.to_string(),
         };
@@ -32,7 +32,7 @@ impl Store {
     }
 
     /// Writes a blob, unless it is there.
-    pub(crate) async fn write(
+    pub async fn write(
         &self,
         digest: &Digest,
         size: u64,
@@ -67,7 +67,7 @@ impl Store {
     }
 
     /// Adds labels to a blob.
-    pub(crate) async fn label(
+    pub async fn label(
         &self,
         digest: &Digest,
         labels: HashMap<String, String>,
@@ -91,7 +91,7 @@ impl Store {
     }
 
     /// A small blob whole.
-    pub(crate) async fn document(&self, digest: &Digest) -> anyhow::Result<Vec<u8>> {
+    pub async fn document(&self, digest: &Digest) -> anyhow::Result<Vec<u8>> {
         let mut client = ContentClient::new(self.channel.clone());
         let message = InfoRequest {
             digest: digest.to_string(),

@@ -15,8 +15,8 @@ use containerd_client::tonic::metadata::{Ascii, MetadataValue};
 use containerd_client::tonic::transport::Channel;
 use containerd_client::tonic::{Code, Request, Status};
 
-pub(crate) use images::Image;
-pub(crate) use snapshots::RootMount;
+pub use images::Image;
+pub use snapshots::RootMount;
 
 const SOCKET: &str = "/run/containerd/containerd.sock";
 /// Not Docker's or Kubernetes': nobody else's garbage is ours to collect.
@@ -24,13 +24,14 @@ const NAMESPACE: &str = "keelson";
 
 /// A connection.
 #[derive(Debug, Clone)]
-pub(crate) struct Store {
+pub struct Store {
     channel: Channel,
     lease: Option<MetadataValue<Ascii>>,
 }
 
 impl Store {
-    pub(crate) async fn connect() -> anyhow::Result<Self> {
+    /// Connects to the machine's containerd.
+    pub async fn connect() -> anyhow::Result<Self> {
         let channel = containerd_client::connect(Path::new(SOCKET)).await;
         Ok(Self {
             channel: channel.with_context(|| format!("containerd does not answer on {SOCKET}"))?,

@@ -2,10 +2,12 @@
 //!
 //! A name is written in full, as [`container_model::ImageReference`] prints it.
 
+use container_model::ImageReference;
 use container_model::digest::Digest;
 use containerd_client::services::v1::images_client::ImagesClient;
 use containerd_client::services::v1::{
-    CreateImageRequest, GetImageRequest, Image as Record, ListImagesRequest, UpdateImageRequest,
+    CreateImageRequest, DeleteImageRequest, GetImageRequest, Image as Record, ListImagesRequest,
+    UpdateImageRequest,
 };
 use containerd_client::types::Descriptor;
 
@@ -13,20 +15,20 @@ use super::{Store, found, new, plain};
 
 /// An image by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Image {
+pub struct Image {
     /// In full.
-    pub(crate) name: String,
+    pub name: String,
     /// Of its manifest or index.
-    pub(crate) digest: Digest,
+    pub digest: Digest,
     /// What that is.
-    pub(crate) media_type: String,
+    pub media_type: String,
     /// Its size.
-    pub(crate) size: i64,
+    pub size: i64,
 }
 
 impl Store {
     /// An image, if there is one of that name.
-    pub(crate) async fn image(&self, name: &str) -> anyhow::Result<Option<Image>> {
+    pub async fn image(&self, name: &str) -> anyhow::Result<Option<Image>> {
         let message = GetImageRequest {
             name: name.to_owned(),
         };
@@ -37,7 +39,7 @@ impl Store {
     }
 
     /// All images, by name.
-    pub(crate) async fn images(&self) -> anyhow::Result<Vec<Image>> {
+    pub async fn images(&self) -> anyhow::Result<Vec<Image>> {
         let mut client = ImagesClient::new(self.channel.clone());
         let answer = client
             .list(self.request(ListImagesRequest::default()))
@@ -51,8 +53,31 @@ impl Store {
         Ok(images)
     }
 
+    /// An image by its name; one with a digest may have been stored under another tag.
+    pub async fn find(&self, reference: &ImageReference) -> anyhow::Result<Option<Image>> {
+        let Some(digest) = reference.digest() else {
+            return self.image(&reference.to_string()).await;
+        };
+        let repository = format!("{}/{}", reference.registry(), reference.repository());
+        let is_it = |image: &Image| {
+            let rest = image.name.strip_prefix(&repository);
+            image.digest == *digest && rest.is_some_and(|rest| rest.starts_with([':', '@']))
+        };
+        Ok(self.images().await?.into_iter().find(is_it))
+    }
+
+    /// Takes a name away; that there is none is no error. What nothing names any more may be collected.
+    pub async fn remove_name(&self, name: &str) -> anyhow::Result<()> {
+        let message = DeleteImageRequest {
+            name: name.to_owned(),
+            ..DeleteImageRequest::default()
+        };
+        let mut client = ImagesClient::new(self.channel.clone());
+        found(client.delete(self.request(message)).await).map(drop)
+    }
+
     /// Gives a name to a manifest, whatever had it before.
-    pub(crate) async fn name(&self, image: &Image) -> anyhow::Result<()> {
+    pub async fn name(&self, image: &Image) -> anyhow::Result<()> {
         let record = Record {
             name: image.name.clone(),
             target: Some(Descriptor {

@@ -11,7 +11,7 @@ use container_model::policy::{Allowed, ImagePolicy};
 const FILE: &str = "/etc/keelson/images.toml";
 
 /// Whether the machine's owner lets an image be used.
-pub(crate) fn check(image: &ImageReference) -> anyhow::Result<()> {
+pub fn check(image: &ImageReference) -> anyhow::Result<()> {
     let policy = match std::fs::read_to_string(FILE) {
         Ok(text) => ImagePolicy::parse(&text).context(FILE)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => ImagePolicy::default(),

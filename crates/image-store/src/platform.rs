@@ -5,12 +5,12 @@
 use container_model::oci_spec::image::{Arch, Descriptor, ImageIndex, Os};
 
 /// Docker's own type of manifests.
-pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 /// Docker's own type of indexes.
-pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
 /// As Go names it.
-pub(crate) fn architecture() -> &'static str {
+pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -19,7 +19,7 @@ pub(crate) fn architecture() -> &'static str {
 }
 
 /// The manifest for this machine. One without a platform is for all.
-pub(crate) fn choose(index: &ImageIndex) -> Option<&Descriptor> {
+pub fn choose(index: &ImageIndex) -> Option<&Descriptor> {
     let is_here = |descriptor: &&Descriptor| match descriptor.platform() {
         Some(platform) => {
             *platform.os() == Os::Linux && *platform.architecture() == Arch::from(architecture())

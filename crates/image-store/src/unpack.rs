@@ -18,15 +18,15 @@ const SNAPSHOT_LABEL: &str = "containerd.io/gc.ref.snapshot.overlayfs";
 
 /// An image that can be run.
 #[derive(Debug)]
-pub(crate) struct Unpacked {
+pub struct Unpacked {
     /// What it says of itself.
-    pub(crate) configuration: ImageConfiguration,
+    pub configuration: ImageConfiguration,
     /// The snapshot of all its layers.
-    pub(crate) top: Digest,
+    pub top: Digest,
 }
 
 /// The labels of a manifest, which keep what it refers to from the garbage collection.
-pub(crate) fn references(manifest: &ImageManifest) -> HashMap<String, String> {
+pub fn references(manifest: &ImageManifest) -> HashMap<String, String> {
     let parts = std::iter::once(manifest.config()).chain(manifest.layers());
     let label = |(number, part): (usize, &container_model::oci_spec::image::Descriptor)| {
         (
@@ -38,7 +38,7 @@ pub(crate) fn references(manifest: &ImageManifest) -> HashMap<String, String> {
 }
 
 /// Unpacks an image that is in the store.
-pub(crate) async fn unpack(store: &Store, image: &Image) -> anyhow::Result<Unpacked> {
+pub async fn unpack(store: &Store, image: &Image) -> anyhow::Result<Unpacked> {
     let manifest = manifest(store, image).await?;
     let config: Digest = manifest.config().digest().to_string().parse()?;
     let configuration = store.document(&config).await?;
@@ -73,7 +73,8 @@ pub(crate) async fn unpack(store: &Store, image: &Image) -> anyhow::Result<Unpac
     Ok(Unpacked { configuration, top })
 }
 
-async fn manifest(store: &Store, image: &Image) -> anyhow::Result<ImageManifest> {
+/// The manifest of an image, or of what of its index is for this machine.
+pub async fn manifest(store: &Store, image: &Image) -> anyhow::Result<ImageManifest> {
     let mut bytes = store.document(&image.digest).await?;
     if image.media_type.contains("index") || image.media_type == platform::DOCKER_LIST {
         let index: ImageIndex = serde_json::from_slice(&bytes)?;

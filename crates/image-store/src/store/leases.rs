@@ -16,14 +16,14 @@ const LIFETIME: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// A lease, and a store that works under it.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub struct Lease {
     id: String,
     store: Store,
 }
 
 impl Store {
     /// Takes a lease.
-    pub(crate) async fn lease(&self, purpose: &str) -> anyhow::Result<Lease> {
+    pub async fn lease(&self, purpose: &str) -> anyhow::Result<Lease> {
         let now = std::time::SystemTime::now();
         let unique = now.duration_since(std::time::UNIX_EPOCH)?.as_nanos();
         let id = format!("launch-{purpose}-{}-{unique}", std::process::id());
@@ -46,7 +46,7 @@ impl Store {
 impl Store {
     /// Has what was removed leave the disk now. containerd collects when a lease ends, and not when
     /// something is removed.
-    pub(crate) async fn collect_garbage(&self) -> anyhow::Result<()> {
+    pub async fn collect_garbage(&self) -> anyhow::Result<()> {
         self.lease("collect").await?.delete(true).await
     }
 }
@@ -59,12 +59,12 @@ fn humane(time: std::time::SystemTime) -> String {
 
 impl Lease {
     /// What is written with it is under the lease.
-    pub(crate) fn store(&self) -> &Store {
+    pub fn store(&self) -> &Store {
         &self.store
     }
 
     /// Ends it: what nothing else refers to may be collected.
-    pub(crate) async fn end(self) -> anyhow::Result<()> {
+    pub async fn end(self) -> anyhow::Result<()> {
         self.delete(false).await
     }
 
