@@ -12,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 const BUSYBOX: &str = "/bin/busybox";
 const APPLETS: &[&str] = &[
     "sh", "cat", "echo", "id", "sleep", "env", "touch", "ls", "grep", "kill", "pwd", "hostname",
-    "readlink", "mount", "stat", "chown", "tail", "head", "ps", "wc", "true",
+    "readlink", "mount", "stat", "chown", "tail", "head", "ps", "wc", "true", "mkdir", "wget",
+    "nslookup", "ip",
 ];
 /// Binds the machine's programs may be seen through.
 const LINKS: &[(&str, &str)] = &[("lib", "usr/lib"), ("lib64", "usr/lib64")];
@@ -40,6 +41,22 @@ fn tar(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
 fn append(builder: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32, bytes: &[u8]) {
     let mut header = tar::Header::new_gnu();
     header.set_mode(mode);
+    header.set_size(bytes.len() as u64);
+    builder
+        .append_data(&mut header, path, bytes)
+        .expect("written to memory");
+}
+
+fn append_owned(
+    builder: &mut tar::Builder<Vec<u8>>,
+    path: &str,
+    (uid, gid): (u64, u64),
+    bytes: &[u8],
+) {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o640);
+    header.set_uid(uid);
+    header.set_gid(gid);
     header.set_size(bytes.len() as u64);
     builder
         .append_data(&mut header, path, bytes)
@@ -74,11 +91,12 @@ fn first_layer() -> Vec<u8> {
         ("etc", 0o755),
         ("usr", 0o755),
         ("tmp", 0o1777),
-        ("srv", 0o755),
+        ("srv", 0o2775),
     ] {
         append_folder(&mut builder, folder, mode);
     }
     append(&mut builder, "bin/busybox", 0o755, &busybox);
+    append_owned(&mut builder, "srv/page", (33, 34), b"of the image\n");
     for applet in APPLETS {
         append_link(&mut builder, &format!("bin/{applet}"), "busybox");
     }

@@ -54,6 +54,7 @@ impl Node {
             source: archives,
             target: ARCHIVES.into(),
         });
+        machine.binds.extend(crate::engine::client());
         let own = [
             ("/etc/systemd/system/var-lib-containerd.mount", TMPFS),
             (
@@ -82,6 +83,16 @@ impl Node {
         node
     }
 
+    /// The machine ends in order and boots again; what containerd had is gone.
+    pub(crate) fn boot_again(&mut self) {
+        let ended = self.machine.power_off(BOOT);
+        ended.unwrap_or_else(|error| panic!("{error}"));
+        let booted = self.machine.boot_again(None);
+        booted.unwrap_or_else(|error| panic!("{error}"));
+        let booted = self.machine.wait_booted(BOOT);
+        booted.unwrap_or_else(|error| panic!("{error}"));
+    }
+
     pub(crate) fn load(&self, archive: &str) -> String {
         self.run(&["launch", "load", &format!("{ARCHIVES}/{archive}")])
     }
@@ -98,8 +109,18 @@ impl Node {
         result.unwrap_or_else(|error| panic!("{error}\n{}", self.journal()))
     }
 
-    /// `launch run` as a unit of its own: exit code, output and errors.
+    /// `launch run` without a network, as a unit of its own: exit code, output and errors.
     pub(crate) fn launch(
+        &self,
+        options: &[&str],
+        image: &str,
+        words: &[&str],
+    ) -> (Option<i32>, String, String) {
+        self.launch_with(&[&["--network=none"], options].concat(), image, words)
+    }
+
+    /// `launch run` as a unit of its own: exit code, output and errors.
+    pub(crate) fn launch_with(
         &self,
         options: &[&str],
         image: &str,
@@ -117,7 +138,6 @@ impl Node {
             "--property=KillMode=mixed",
             "launch",
             "run",
-            "--network=none",
         ];
         all.extend(options);
         all.push(image);

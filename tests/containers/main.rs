@@ -4,9 +4,12 @@
 //! kernel of the machine's own and are not tested here.
 
 mod archive;
+mod engine;
 mod fixture;
 mod life;
+mod networks;
 mod options;
 mod quadlet;
 #[path = "../fleet/root.rs"]
 mod root;
+mod volumes;

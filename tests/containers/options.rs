@@ -93,6 +93,11 @@ const CASES: &[Case] = &[
         "NoNewPrivs:\t0\nSeccomp:\t0\n",
     ),
     (
+        &["--init"],
+        "echo $$; readlink /proc/1/exe",
+        "2\n/run/keelson-init\n",
+    ),
+    (
         &[],
         "ls /sys/class/net; head -c 1 /proc/kcore | wc -c; echo $$",
         "lo\n0\n1\n",

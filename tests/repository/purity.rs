@@ -14,10 +14,12 @@ use crate::rust_source::{
 const MODEL_FOLDERS: &[&str] = &[
     "crates/container-model/src/",
     "crates/disk-format/src/",
+    "crates/engine-api/src/",
     "crates/etcd-v2/src/",
     "crates/etcd-v3/src/",
     "crates/fleet-model/src/",
     "crates/kv-model/src/",
+    "crates/monitor-protocol/src/",
     "crates/provision-model/src/",
     "crates/seekable-zstd/src/",
     "crates/update-model/src/",

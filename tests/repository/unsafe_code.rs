@@ -10,12 +10,20 @@ use crate::rust_source::{flatten, is_word, line_of, rust_files, tokens};
 /// The files that may contain `unsafe`, and why they must.
 const FILES: &[(&str, &str)] = &[
     (
+        "crates/container-network/src/closed_descriptors.rs",
+        "what netavark's process does between fork and exec: it keeps no descriptor of a container",
+    ),
+    (
         "crates/fleetd/src/system_calls.rs",
         "sockets that systemd passed on, as bare descriptors",
     ),
     (
         "crates/kvd/src/system_calls.rs",
         "sockets that systemd passed on, as bare descriptors; the bounds of glibc's allocator",
+    ),
+    (
+        "crates/launcherd/src/system_calls.rs",
+        "sockets that systemd passed on, as bare descriptors",
     ),
     (
         "crates/osctl/src/system_calls.rs",

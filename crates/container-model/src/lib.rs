@@ -23,6 +23,7 @@ pub mod port;
 pub mod quadlet;
 pub mod reference;
 pub mod resources;
+pub mod run_record;
 pub mod seccomp;
 pub mod secret;
 pub mod security;

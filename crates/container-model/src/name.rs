@@ -1,9 +1,11 @@
-//! Names of containers, volumes and secrets: Docker's rule, with a limit that file names have too.
+//! Names of containers, networks, volumes and secrets: Docker's rule, with a limit that file names have too.
 //!
 //! Knows no unit names.
 
 use std::fmt;
 use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::malformed::Malformed;
 
@@ -11,7 +13,8 @@ use crate::malformed::Malformed;
 const LENGTH_MAX: usize = 128;
 
 /// A name: letters, digits, `_`, `.` and `-`, and the first is a letter or digit.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Name(String);
 
 impl Name {
@@ -33,6 +36,20 @@ impl FromStr for Name {
         let reason =
             "up to 128 letters, digits, `_`, `.` and `-` are wanted, the first a letter or digit";
         Err(Malformed::new("name", text, reason))
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = Malformed;
+
+    fn try_from(text: String) -> Result<Self, Malformed> {
+        text.parse()
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0
     }
 }
 

@@ -1,8 +1,24 @@
-//! Which network a container is in.
+//! Networks: which one a container is in, what they are, which addresses and names their containers have,
+//! and what netavark is told of them.
 //!
 //! Makes none. `container:NAME` is refused: two units that share one network need a third that holds it.
 
+mod address;
+mod connection;
+mod definition;
+mod identifier;
+mod mac_address;
+mod netavark;
+mod subnet;
+
 use std::str::FromStr;
+
+pub use address::{AddressError, allocate};
+pub use connection::{BoundPort, Connection};
+pub use definition::{DefinitionError, NetworkDefinition, NetworkSettings};
+pub use mac_address::MacAddress;
+pub use netavark::Request as NetavarkRequest;
+pub use subnet::{Subnet, choose_v4, choose_v6};
 
 use crate::malformed::Malformed;
 use crate::name::Name;
@@ -18,6 +34,25 @@ pub enum Network {
     Bridge,
     /// A network that somebody made.
     Named(Name),
+}
+
+/// The default network's name, in files and in lists.
+pub const BRIDGE: &str = "bridge";
+
+impl Network {
+    /// The name of a network of the container's own.
+    pub fn name(&self) -> Option<Name> {
+        match self {
+            Self::Host | Self::None => None,
+            Self::Bridge => BRIDGE.parse().ok(),
+            Self::Named(name) => Some(name.clone()),
+        }
+    }
+
+    /// Whether nobody may give a network this name: it means another one, or none.
+    pub fn is_reserved(name: &Name) -> bool {
+        ["host", "none", "default", BRIDGE].contains(&name.as_str())
+    }
 }
 
 impl FromStr for Network {

@@ -3,17 +3,17 @@
 //! Reads no command line and no unit file: those who do give each option to the parser of its type.
 //! What does not go together is found by [`ContainerOptions::check`].
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use crate::capability::CapabilityOption;
 use crate::command::Entrypoint;
 use crate::device::DeviceOption;
 use crate::environment::Variable;
-use crate::host_entry::{HostEntry, is_host_name};
+use crate::host_entry::{HostAddress, HostEntry, is_host_name};
 use crate::malformed::Malformed;
 use crate::mount::Mount;
-use crate::network::Network;
+use crate::network::{MacAddress, Network};
 use crate::port::PublishedPort;
 use crate::resources::{MemorySize, Resources};
 use crate::secret::SecretOption;
@@ -42,6 +42,14 @@ pub struct ContainerOptions {
     pub mounts: Vec<Mount>,
     /// `--network`
     pub network: Network,
+    /// `--ip`
+    pub address_v4: Option<Ipv4Addr>,
+    /// `--ip6`
+    pub address_v6: Option<Ipv6Addr>,
+    /// `--network-alias`
+    pub network_aliases: Vec<HostName>,
+    /// `--mac-address`
+    pub mac_address: Option<MacAddress>,
     /// `--publish`
     pub ports: Vec<PublishedPort>,
     /// `--hostname`
@@ -113,6 +121,14 @@ pub enum Contradiction {
         "--publish needs a network of the container's own: with `host` every port is the machine's, with `none` there is nothing to reach"
     )]
     PublishWithoutNetwork,
+    /// Something else of a network of the container's own.
+    #[error("{0} needs a network of the container's own")]
+    NoNetwork(&'static str),
+    /// A gateway that there is not.
+    #[error(
+        "--add-host with `host-gateway` needs a network: with `none` there is nothing to reach"
+    )]
+    NoGateway,
 }
 
 impl Default for ContainerOptions {
@@ -126,6 +142,10 @@ impl Default for ContainerOptions {
             groups: Vec::new(),
             mounts: Vec::new(),
             network: Network::Bridge,
+            address_v4: None,
+            address_v6: None,
+            network_aliases: Vec::new(),
+            mac_address: None,
             ports: Vec::new(),
             host_name: None,
             hosts: Vec::new(),
@@ -158,10 +178,7 @@ impl ContainerOptions {
         for sysctl in &self.sysctls {
             sysctl.check(&self.network)?;
         }
-        let has_no_ports = matches!(self.network, Network::Host | Network::None);
-        if has_no_ports && !self.ports.is_empty() {
-            return Err(Contradiction::PublishWithoutNetwork);
-        }
+        self.check_network()?;
         let targets: Vec<&str> = self
             .mounts
             .iter()
@@ -172,6 +189,31 @@ impl ContainerOptions {
         };
         match targets.iter().enumerate().find_map(again) {
             Some(target) => Err(Contradiction::SameTarget(target)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ContainerOptions {
+    fn check_network(&self) -> Result<(), Contradiction> {
+        let is_gateway = |entry: &HostEntry| entry.address == HostAddress::Gateway;
+        if self.network == Network::None && self.hosts.iter().any(is_gateway) {
+            return Err(Contradiction::NoGateway);
+        }
+        if !matches!(self.network, Network::Host | Network::None) {
+            return Ok(());
+        }
+        if !self.ports.is_empty() {
+            return Err(Contradiction::PublishWithoutNetwork);
+        }
+        let asked = [
+            ("--ip", self.address_v4.is_some()),
+            ("--ip6", self.address_v6.is_some()),
+            ("--network-alias", !self.network_aliases.is_empty()),
+            ("--mac-address", self.mac_address.is_some()),
+        ];
+        match asked.iter().find(|(_, is_asked)| *is_asked) {
+            Some((option, _)) => Err(Contradiction::NoNetwork(option)),
             None => Ok(()),
         }
     }
@@ -223,6 +265,18 @@ mod tests {
         options.ports = crate::port::parse("80").unwrap();
         assert_eq!(options.check(), Err(Contradiction::PublishWithoutNetwork));
         options.ports.clear();
+        options.mac_address = "02:00:00:00:00:01".parse().ok();
+        assert_eq!(
+            options.check(),
+            Err(Contradiction::NoNetwork("--mac-address"))
+        );
+        options.mac_address = None;
+        options.hosts = vec!["up:host-gateway".parse().unwrap()];
+        assert_eq!(options.check(), Ok(()));
+        options.network = Network::None;
+        assert_eq!(options.check(), Err(Contradiction::NoGateway));
+        options.hosts.clear();
+        options.network = Network::Host;
         options.sysctls = vec!["net.core.somaxconn=1".parse().unwrap()];
         assert!(matches!(options.check(), Err(Contradiction::Malformed(_))));
         options.sysctls.clear();

@@ -2,8 +2,11 @@
 //!
 //! Binds none. Ranges must be of equal length on both sides.
 
+use core::fmt;
 use core::net::IpAddr;
 use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
 
 use crate::malformed::Malformed;
 
@@ -30,7 +33,8 @@ pub enum HostPort {
 }
 
 /// What a port is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// TCP, the default.
     Tcp,
@@ -38,6 +42,23 @@ pub enum Protocol {
     Udp,
     /// SCTP.
     Sctp,
+}
+
+impl Protocol {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Sctp => "sctp",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// Reads one `--publish`; a range gives several.

@@ -1,20 +1,24 @@
-//! Quadlet: a `.container` file becomes the text of a `.service` unit that runs `launch run`.
+//! Quadlet: a `.container` file becomes the text of a `.service` unit that runs `launch run`; `.network` and `.volume`
+//! files become units that make what they name.
 //!
 //! Keys mean what podman's documentation says of them; what there is no equivalent for is refused by name,
 //! so that a file never runs with less than it asks for. Values may have systemd's specifiers, which
 //! systemd resolves; a value with one is checked when it runs.
 //!
-//! It opens no file: text and drop-ins are passed in. `.volume`, `.network`, `.image`, `.pod`, `.kube` and
-//! `.build` files are not made into units.
+//! It opens no file: text and drop-ins are passed in. `.image`, `.pod`, `.kube` and `.build` files are not made
+//! into units.
 
 mod container;
 mod install;
 mod keys;
 mod problem;
+mod resource;
 mod service;
+mod siblings;
 mod source;
 
 pub use problem::Problem;
+pub use siblings::{Siblings, is_sibling, unit_of};
 pub use source::{DropInText, QuadletFile};
 
 /// What a generator writes.
@@ -29,19 +33,38 @@ pub struct GeneratedUnit {
     pub links: Vec<String>,
 }
 
-/// Makes the unit, or tells all that is wrong.
+/// Makes the unit of a file that names no other, or tells all that is wrong.
 pub fn generate(file: &QuadletFile) -> Result<GeneratedUnit, Vec<Problem>> {
-    container::generate(file)
+    generate_among(file, &Siblings::default())
 }
 
-/// Why files of a type that Quadlet knows are not made into units; nothing for `.container` and others.
+/// Makes the unit, or tells all that is wrong.
+pub fn generate_among(
+    file: &QuadletFile,
+    siblings: &Siblings,
+) -> Result<GeneratedUnit, Vec<Problem>> {
+    match file.name.rsplit_once('.') {
+        Some((_, "network")) => resource::generate(file, &resource::NETWORK),
+        Some((_, "volume")) => resource::generate(file, &resource::VOLUME),
+        _ => container::generate(file, siblings),
+    }
+}
+
+/// Whether a file is made into a unit.
+pub fn is_unit_source(name: &str) -> bool {
+    name.ends_with(".container") || is_sibling(name)
+}
+
+/// Why files of a type that Quadlet knows are not made into units; nothing for those that are, and others.
 pub fn refused_type(name: &str) -> Option<String> {
-    const TYPES: &[&str] = &[
-        "volume", "network", "image", "pod", "kube", "build", "artifact",
-    ];
+    const TYPES: &[&str] = &["image", "pod", "kube", "build", "artifact"];
     let (_, kind) = name.rsplit_once('.')?;
     let is_known = TYPES.contains(&kind);
-    is_known.then(|| format!("`.{kind}` files are not supported: only `.container` files are"))
+    is_known.then(|| {
+        format!(
+            "`.{kind}` files are not supported: `.container`, `.network` and `.volume` files are"
+        )
+    })
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The OCI runtime specification of a container: an image's configuration and options become what a
 //! runtime is told, with Docker's defaults.
 //!
-//! Whatever has to be looked up on the machine or in the image's files comes as [`Surroundings`]. No
-//! network is configured, and no hook is set.
+//! Whatever has to be looked up on the machine or in the image's files comes as [`Surroundings`]. The
+//! network is in a namespace that is passed in, and no hook is set.
 
 mod linux;
 mod mounts;
@@ -22,7 +22,7 @@ use crate::capability;
 use crate::command;
 use crate::environment;
 use crate::malformed::Malformed;
-use crate::mount::absolute;
+use crate::mount::{Access, Mount, MountSource, absolute};
 use crate::name::Name;
 use crate::options::ContainerOptions;
 use crate::signal::Signal;
@@ -50,6 +50,8 @@ pub struct Surroundings {
     pub forced_environment: Vec<(String, String)>,
     /// Where the payload's processes are counted.
     pub cgroup: Cgroup,
+    /// The network namespace that was made for the container; with a network of its own and none, the runtime makes one.
+    pub network_namespace: Option<PathBuf>,
     /// Which system calls are allowed; all if none.
     pub seccomp: Option<LinuxSeccomp>,
     /// Devices of the machine that the container gets.
@@ -88,7 +90,7 @@ pub struct BoundFile {
     /// In the container.
     pub target: String,
     /// Whether the container may write to it.
-    pub access: crate::mount::Access,
+    pub access: Access,
 }
 
 /// A device, as the kernel counts it.
@@ -170,6 +172,30 @@ pub fn stop_signal(
         (None, Some(text)) => text.parse(),
         (None, None) => Ok(Signal::TERM),
     }
+}
+
+/// Nameless volumes that the image wants where nobody mounts something else. What is no path is left out, as nothing can
+/// be there.
+pub fn image_volumes(options: &ContainerOptions, image: &ImageConfiguration) -> Vec<Mount> {
+    let volumes = image
+        .config()
+        .as_ref()
+        .and_then(|config| config.volumes().as_ref());
+    let mut wanted: Vec<Mount> = Vec::new();
+    for target in volumes.into_iter().flatten() {
+        let Ok(target) = absolute(target) else {
+            continue;
+        };
+        let mut there = options.mounts.iter().chain(&wanted);
+        if !there.any(|mount| mount.target == target) {
+            wanted.push(Mount {
+                target,
+                source: MountSource::AnonymousVolume,
+                access: Access::ReadWrite,
+            });
+        }
+    }
+    wanted
 }
 
 /// What the runtime is told.

@@ -46,5 +46,6 @@ pub(crate) fn judge(path: &Path) -> Result<GeneratedUnit, Vec<String>> {
     let file = quadlet_files::read(path, &folders).map_err(|error| vec![format!("{error:#}")])?;
     let lines =
         |problems: Vec<quadlet::Problem>| problems.iter().map(ToString::to_string).collect();
-    quadlet::generate(&file).map_err(lines)
+    let siblings = quadlet_files::siblings(&folders).map_err(|error| vec![format!("{error:#}")])?;
+    quadlet::generate_among(&file, &siblings).map_err(lines)
 }

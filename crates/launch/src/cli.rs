@@ -9,7 +9,9 @@ use clap::{Args, Parser, Subcommand};
 use container_model::ImageReference;
 use container_model::name::Name;
 
+use crate::network_command::NetworkCommand;
 use crate::run_arguments::RunArguments;
+use crate::volume_command::VolumeCommand;
 
 /// Runs containers as systemd units.
 #[derive(Debug, Parser)]
@@ -27,11 +29,27 @@ pub(crate) enum Command {
     Load(LoadArguments),
     /// List images
     Images,
+    /// Make, list and remove networks
+    #[command(subcommand)]
+    Network(NetworkCommand),
+    /// Make, list and remove volumes
+    #[command(subcommand)]
+    Volume(VolumeCommand),
     /// Judge Quadlet files: all that is wrong, with file, line and key
     Check(CheckArguments),
     /// Remove what a container left, if it runs no more; its monitor calls this
     #[command(hide = true)]
     Clean(CleanArguments),
+    /// Write down how a run of a container with a record ended; systemd calls this
+    #[command(hide = true)]
+    Ended(EndedArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EndedArguments {
+    /// The record's folder
+    #[arg(long)]
+    pub(crate) record: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,10 @@
-//! The systemd generator: units of the Quadlet files in `/run`, `/etc` and `/usr/share/containers/systemd`.
+//! The systemd generator: units of the Quadlet files in `/run`, `/etc` and `/usr/share/containers/systemd`, and of
+//! the containers that launcherd keeps.
 //!
 //! A file that is wrong becomes a unit that fails with what is wrong, so that whoever starts it reads the
 //! reason in its journal and not that there is no such unit. It starts nothing.
+
+mod records;
 
 use std::ffi::OsStr;
 use std::io::{self, Write as _};
@@ -43,12 +46,19 @@ fn generate_all(root: &Path, target: &Path) -> anyhow::Result<()> {
     for (name, path) in search(&folders)? {
         if let Some(reason) = quadlet::refused_type(&name) {
             log(&format!("{name}: {reason}"));
-        } else if name.ends_with(".container") {
+        } else if quadlet::is_unit_source(&name) {
             let unit = check::judge(&path).unwrap_or_else(|lines| failing(&name, &path, &lines));
             write(&unit, target)?;
         }
     }
-    Ok(())
+    records::link_all(
+        if root.as_os_str().is_empty() {
+            Path::new("/")
+        } else {
+            root
+        },
+        target,
+    )
 }
 
 /// A unit that says what is wrong whenever it is started.
@@ -56,15 +66,16 @@ fn failing(name: &str, path: &Path, lines: &[String]) -> GeneratedUnit {
     for line in lines {
         log(line);
     }
-    let stem = name.trim_end_matches(".container");
+    let unit = quadlet::unit_of(name).unwrap_or_else(|| format!("{name}.service"));
+    let stem = unit.trim_end_matches(".service");
     let path = path.display().to_string();
     let word = systemd_unit::words::quote(&path.replace('$', "$$").replace('%', "%%"));
     let text = format!(
-        "[Unit]\nDescription={stem}: its .container file is wrong\nSourcePath={path}\n\n\
+        "[Unit]\nDescription={stem}: its file {name} is wrong\nSourcePath={path}\n\n\
          [Service]\nType=oneshot\nExecStart=/usr/bin/launch check {word}\n"
     );
     GeneratedUnit {
-        name: format!("{stem}.service"),
+        name: unit.clone(),
         text,
         links: Vec::new(),
     }
@@ -73,23 +84,28 @@ fn failing(name: &str, path: &Path, lines: &[String]) -> GeneratedUnit {
 fn write(unit: &GeneratedUnit, target: &Path) -> anyhow::Result<()> {
     let path = target.join(&unit.name);
     std::fs::write(&path, &unit.text).with_context(|| path.display().to_string())?;
-    for link in &unit.links {
-        let path = target.join(link);
-        let context = || path.display().to_string();
-        let (parent, leads_to) = match link.split_once('/') {
-            Some((folder, _)) => (target.join(folder), format!("../{}", unit.name)),
-            None => (target.to_path_buf(), unit.name.clone()),
+    for path in &unit.links {
+        let leads_to = match path.split_once('/') {
+            Some(_) => format!("../{}", unit.name),
+            None => unit.name.clone(),
         };
-        std::fs::create_dir_all(parent).with_context(context)?;
-        match symlink(leads_to, &path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(error).with_context(context);
-            }
-            // The unit says it twice, or two units do; systemd takes whichever is first.
-            _ => {}
-        }
+        link(Path::new(&leads_to), &target.join(path))?;
     }
     Ok(())
+}
+
+/// A link that may be there: a unit says it twice, or two units do; systemd takes whichever is first.
+fn link(leads_to: &Path, path: &Path) -> anyhow::Result<()> {
+    let context = || path.display().to_string();
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(context)?;
+    }
+    match symlink(leads_to, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(error).with_context(context)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// To the kernel's log, which the journal reads: a generator runs before there is a journal.

@@ -1,18 +1,14 @@
 //! `launch load` and `launch images`: archives into containerd, and what is there.
 //!
-//! Nothing has a name before all of it is there and was unpacked.
+//! How an image gets there is `image_store::load`'s.
 
-use std::collections::HashMap;
-use std::io::Cursor;
-
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use container_model::ImageReference;
-use container_model::oci_spec::image::ImageManifest;
+use image_store::archive::{Archive, ArchivedImage};
+use image_store::load::load_image;
+use image_store::store::Store;
 
-use crate::archive::{Archive, ArchivedImage};
 use crate::cli::LoadArguments;
-use crate::store::{Image, Store};
-use crate::unpack;
 
 /// Loads every image of an archive, and says which.
 pub(crate) async fn load(arguments: &LoadArguments) -> anyhow::Result<()> {
@@ -30,7 +26,7 @@ pub(crate) async fn load(arguments: &LoadArguments) -> anyhow::Result<()> {
     let store = Store::connect().await?;
     for image in &images {
         let names = names(image, arguments.name.as_ref())?;
-        for name in load_one(&store, &archive, image, &names).await? {
+        for name in load_image(&store, &archive, image, &names).await? {
             println!("{name}");
         }
     }
@@ -61,47 +57,6 @@ fn names(
         ),
         None => Ok(names),
     }
-}
-
-async fn load_one(
-    store: &Store,
-    archive: &Archive,
-    image: &ArchivedImage,
-    names: &[ImageReference],
-) -> anyhow::Result<Vec<String>> {
-    let lease = store.lease("load").await?;
-    let result = async {
-        let leased = lease.store();
-        for blob in &image.blobs {
-            let source = archive.reader(&blob.path)?;
-            leased
-                .write(&blob.digest, blob.size, HashMap::new(), source)
-                .await?;
-        }
-        let manifest: ImageManifest =
-            serde_json::from_slice(&image.manifest).context("the image's manifest")?;
-        let labels = unpack::references(&manifest);
-        let size = image.manifest.len() as u64;
-        let source = Cursor::new(image.manifest.clone());
-        leased.write(&image.digest, size, labels, source).await?;
-        let mut stored = Image {
-            name: String::new(),
-            digest: image.digest.clone(),
-            media_type: image.media_type.clone(),
-            size: i64::try_from(size)?,
-        };
-        unpack::unpack(leased, &stored).await?;
-        for name in names {
-            stored.name = name.to_string();
-            leased.name(&stored).await?;
-        }
-        anyhow::Ok(names.iter().map(ToString::to_string).collect())
-    };
-    let result = result.await;
-    let ended = lease.end().await;
-    let names = result?;
-    ended?;
-    Ok(names)
 }
 
 /// A line for each image: its name and digest.

@@ -4,20 +4,19 @@
 //! `launch-generator` it is a systemd generator. Parsing, printing and exit codes; the work stands in the
 //! modules.
 
-mod archive;
 mod check;
 mod cli;
 mod failure;
 mod generator;
 mod load;
-mod platform;
-mod policy;
+mod network_command;
 mod quadlet_files;
+mod record;
 mod run;
 mod run_arguments;
-mod store;
-mod unpack;
+mod volume_command;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -34,7 +33,11 @@ fn main() -> ExitCode {
     if Path::new(&name).file_name() == Some("launch-generator".as_ref()) {
         return generator::run(words.next().as_deref());
     }
-    let command = match Cli::try_parse() {
+    let words = match command_line() {
+        Ok(words) => words,
+        Err(error) => return failure::report(&error),
+    };
+    let command = match Cli::try_parse_from(words) {
         Ok(cli) => cli.command,
         Err(error) => {
             let _printed = error.print();
@@ -48,10 +51,26 @@ fn main() -> ExitCode {
     if let Command::Check(arguments) = command {
         return check::run(&arguments);
     }
+    if let Command::Ended(arguments) = command {
+        return record::ended(&arguments.record);
+    }
     match perform(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),
     }
+}
+
+/// The words, or those of the record that they name.
+fn command_line() -> anyhow::Result<Vec<OsString>> {
+    let given: Vec<OsString> = std::env::args_os().collect();
+    let text = given.iter().map(|word| word.clone().into_string().ok());
+    let recorded = match text.collect::<Option<Vec<String>>>() {
+        Some(text) => record::expand(&text)?,
+        None => None,
+    };
+    Ok(recorded.map_or(given, |words| {
+        words.into_iter().map(OsString::from).collect()
+    }))
 }
 
 fn perform(command: Command) -> anyhow::Result<()> {
@@ -67,7 +86,9 @@ fn perform(command: Command) -> anyhow::Result<()> {
         }
         Command::Load(arguments) => runtime.block_on(load::load(&arguments)),
         Command::Images => runtime.block_on(load::list()),
+        Command::Network(command) => network_command::perform(command),
+        Command::Volume(command) => volume_command::perform(command),
         Command::Clean(arguments) => runtime.block_on(run::clean(&arguments)),
-        Command::Check(_) => Ok(()),
+        Command::Check(_) | Command::Ended(_) => Ok(()),
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use container_model::quadlet::{DropInText, QuadletFile};
+use container_model::quadlet::{self, DropInText, QuadletFile, Siblings};
 
 /// Where they are looked for; a name in an earlier folder hides that name in later ones.
 pub(crate) const FOLDERS: [&str; 3] = [
@@ -69,6 +69,17 @@ pub(crate) fn search(folders: &[PathBuf]) -> anyhow::Result<BTreeMap<String, Pat
         }
     }
     Ok(found)
+}
+
+/// All files that others may name.
+pub(crate) fn siblings(folders: &[PathBuf]) -> anyhow::Result<Siblings> {
+    let mut files = Vec::new();
+    for (name, path) in search(folders)? {
+        if quadlet::is_sibling(&name) {
+            files.push(read(&path, folders)?);
+        }
+    }
+    Ok(Siblings::of(&files))
 }
 
 /// The names in a folder; none if there is no folder. Names that are not UTF-8 are nobody's here.

@@ -8,27 +8,30 @@ mod bundle;
 mod devices;
 mod files;
 mod folder;
+mod held;
 mod image_files;
+mod network;
 mod root;
 mod unit;
+mod volumes;
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
-use container_model::ImageReference;
 use container_model::mount::{MountSource, Propagation};
 use container_model::name::Name;
-use container_model::network::Network;
+use container_model::oci_spec::image::ImageConfiguration;
 use container_model::options::ContainerOptions;
+use image_store::store::{RootMount, Store};
+use image_store::{policy, unpack};
 
 use crate::cli::CleanArguments;
-use crate::policy;
+use crate::record;
 use crate::run_arguments::{Notify, RunArguments};
-use crate::store::{Image, RootMount, Store};
-use crate::unpack;
 use folder::ContainerFolder;
+use held::Held;
 use unit::Unit;
 
 const MONITOR: &str = "/usr/lib/keelson/launch-monitor";
@@ -38,6 +41,7 @@ const MONITOR: &str = "/usr/lib/keelson/launch-monitor";
 pub(crate) struct Prepared {
     words: Vec<String>,
     folder: ContainerFolder,
+    held: Held,
 }
 
 /// Makes everything ready for the monitor.
@@ -53,11 +57,13 @@ pub(crate) async fn prepare(arguments: &RunArguments) -> anyhow::Result<Prepared
     sweep(&store).await;
     let folder = ContainerFolder::take(&name)?;
     // What one of that name left that was killed with its monitor.
-    store.remove_container_root(name.as_str()).await?;
+    remove_root(&store, &name).await?;
+    held::give_back(&name)?;
     let prepared = fill(arguments, &options, &unit, &name, &store, folder).await;
     if prepared.is_err() {
         let _unmounted = root::unmount_here();
-        let _removed = store.remove_container_root(name.as_str()).await;
+        let _given_back = held::give_back(&name);
+        let _removed = remove_root(&store, &name).await;
         let _removed = ContainerFolder::remove(&name);
     }
     prepared
@@ -65,17 +71,8 @@ pub(crate) async fn prepare(arguments: &RunArguments) -> anyhow::Result<Prepared
 
 /// What the model knows and this program does not do.
 fn refuse(options: &ContainerOptions) -> anyhow::Result<()> {
-    if !matches!(options.network, Network::Host | Network::None) {
-        bail!("networks of the container's own are not supported yet: --network host and none are");
-    }
     for mount in &options.mounts {
         match &mount.source {
-            MountSource::AnonymousVolume => {
-                bail!(
-                    "volumes without a name are not supported: name the one at {}",
-                    mount.target
-                );
-            }
             MountSource::Bind { propagation, .. }
                 if matches!(
                     propagation,
@@ -117,27 +114,28 @@ fn name(arguments: &RunArguments, unit: &Unit) -> anyhow::Result<Name> {
 /// that fails.
 async fn sweep(store: &Store) {
     let mut names = ContainerFolder::all();
+    names.extend(held::holders());
     let roots = store.container_roots().await.unwrap_or_default();
     names.extend(roots.iter().filter_map(|name| name.parse().ok()));
+    let Ok(_sweeping) = folder::sweeping() else {
+        return;
+    };
     for name in names {
-        if ContainerFolder::is_abandoned(&name) {
-            let _removed = store.remove_container_root(name.as_str()).await;
+        // Nobody takes the name meanwhile.
+        if let Some(_held) = ContainerFolder::hold_abandoned(&name) {
+            let _given_back = held::give_back(&name);
+            let _removed = remove_root(store, &name).await;
             let _removed = ContainerFolder::remove(&name);
         }
     }
 }
 
-/// An image by its name; one with a digest may have been stored under another tag.
-async fn find(store: &Store, reference: &ImageReference) -> anyhow::Result<Option<Image>> {
-    let Some(digest) = reference.digest() else {
-        return store.image(&reference.to_string()).await;
-    };
-    let repository = format!("{}/{}", reference.registry(), reference.repository());
-    let is_it = |image: &Image| {
-        let rest = image.name.strip_prefix(&repository);
-        image.digest == *digest && rest.is_some_and(|rest| rest.starts_with([':', '@']))
-    };
-    Ok(store.images().await?.into_iter().find(is_it))
+/// Removes a writable root, unless it belongs to a container that launcherd keeps.
+async fn remove_root(store: &Store, name: &Name) -> anyhow::Result<()> {
+    if record::is_kept(name) {
+        return Ok(());
+    }
+    store.remove_container_root(name.as_str()).await
 }
 
 async fn fill(
@@ -149,7 +147,7 @@ async fn fill(
     folder: ContainerFolder,
 ) -> anyhow::Result<Prepared> {
     let reference = &arguments.image;
-    let image = find(store, reference).await?;
+    let image = store.find(reference).await?;
     let image = image.with_context(|| {
         format!("{reference} is not on this machine: load it with `launch load`")
     })?;
@@ -169,6 +167,8 @@ async fn fill(
     let (unpacked, root) = root.with_context(|| reference.to_string())?;
     ended?;
     root::mount_privately(&root)?;
+    let options = &with_image_volumes(options, &unpacked.configuration);
+    let held = Held::take(name, unit, options)?;
     let stop_signal = container_model::spec::stop_signal(options, &unpacked.configuration)?;
     bundle::write(
         &folder,
@@ -177,6 +177,7 @@ async fn fill(
         unit,
         name,
         arguments.notify,
+        &held,
     )?;
     let words = vec![
         format!("--name={name}"),
@@ -190,7 +191,19 @@ async fn fill(
         format!("--sockets={}", unit.sockets()),
         format!("--launcher={}", path_text(&std::env::current_exe()?)?),
     ];
-    Ok(Prepared { words, folder })
+    Ok(Prepared {
+        words,
+        folder,
+        held,
+    })
+}
+
+/// The options, with the volumes that the image wants to have.
+fn with_image_volumes(options: &ContainerOptions, image: &ImageConfiguration) -> ContainerOptions {
+    let mut options = options.clone();
+    let wanted = container_model::spec::image_volumes(&options, image);
+    options.mounts.extend(wanted);
+    options
 }
 
 fn path_text(path: &Path) -> anyhow::Result<&str> {
@@ -210,8 +223,10 @@ impl Prepared {
     pub(crate) fn become_monitor(self) -> anyhow::Result<()> {
         // The monitor holds the name from now on.
         self.folder.keep_across_exec()?;
+        self.held.keep_across_exec()?;
         let error = Command::new(MONITOR).args(&self.words).exec();
         let name = self.folder.name().clone();
+        let _given_back = held::give_back(&name);
         let _removed = ContainerFolder::remove(&name);
         Err(error).context(MONITOR)
     }
@@ -220,12 +235,19 @@ impl Prepared {
 /// Removes what a container left. It runs where the root is still mounted.
 pub(crate) async fn clean(arguments: &CleanArguments) -> anyhow::Result<()> {
     let name = &arguments.name;
-    if !arguments.by_monitor && !ContainerFolder::is_abandoned(name) {
-        bail!("the container {name} is running");
-    }
+    let _held = match ContainerFolder::hold_abandoned(name) {
+        // The caller has it.
+        None if arguments.by_monitor => None,
+        None => bail!("the container {name} is running"),
+        held => held,
+    };
     root::unmount_here()?;
+    held::give_back(name)?;
     ContainerFolder::remove(name)?;
     let store = Store::connect().await?;
+    if record::is_kept(name) {
+        return Ok(());
+    }
     store.remove_container_root(name.as_str()).await?;
     store.collect_garbage().await
 }

@@ -3,7 +3,7 @@
 //! Each value is read by its type in `container-model`; what of Docker's there is not yet is not there, so
 //! that it is refused as unknown.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -15,8 +15,9 @@ use container_model::environment::{self, Variable};
 use container_model::host_entry::HostEntry;
 use container_model::mount::{self, Mount};
 use container_model::name::Name;
-use container_model::network::Network;
+use container_model::network::{MacAddress, Network};
 use container_model::options::{HostName, Label};
+use container_model::port::{self, PublishedPort};
 use container_model::resources::{CpuSet, Cpus, MemorySize, MemorySwap, PidsLimit, Resources};
 use container_model::secret::SecretOption;
 use container_model::security::{Security, SecurityOption};
@@ -24,7 +25,7 @@ use container_model::signal::Signal;
 use container_model::sysctl::Sysctl;
 use container_model::ulimit::Ulimit;
 use container_model::user::UserOption;
-use container_model::{ContainerOptions, ImageReference};
+use container_model::{ContainerOptions, ImageReference, Malformed};
 
 /// What is mounted with `--read-only-tmpfs`.
 const WRITABLE: [&str; 3] = ["/run", "/tmp", "/var/tmp"];
@@ -38,8 +39,20 @@ pub(crate) enum Notify {
     Payload,
 }
 
+/// What one `--publish` says: a range is several.
+#[derive(Debug, Clone)]
+struct Ports(Vec<PublishedPort>);
+
+fn parse_ports(text: &str) -> Result<Ports, Malformed> {
+    port::parse(text).map(Ports)
+}
+
 #[derive(Debug, Args)]
 #[command(next_line_help = false)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(crate) struct RunArguments {
     /// The image; it must have been loaded
     pub(crate) image: ImageReference,
@@ -79,14 +92,34 @@ pub(crate) struct RunArguments {
     /// Mount memory
     #[arg(long, value_name = "TARGET[:OPTIONS]", value_parser = mount::parse_tmpfs)]
     tmpfs: Vec<Mount>,
-    /// The machine's network or none; others are not supported yet
-    #[arg(long, value_name = "host|none", alias = "net")]
+    /// The machine's network, none, the default one, or one by name
+    #[arg(
+        long,
+        value_name = "host|none|bridge|NAME",
+        alias = "net",
+        default_value = "bridge"
+    )]
     network: Network,
+    /// An address of the container's own choice
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<Ipv4Addr>,
+    /// An IPv6 address of the container's own choice
+    #[arg(long, value_name = "ADDRESS")]
+    ip6: Option<Ipv6Addr>,
+    /// Another name by which containers of the network find it
+    #[arg(long, value_name = "NAME", alias = "net-alias")]
+    network_alias: Vec<HostName>,
+    /// The interface's address
+    #[arg(long, value_name = "ADDRESS")]
+    mac_address: Option<MacAddress>,
+    /// Let a port of the machine, or a range of them, lead to the container
+    #[arg(short, long, value_name = "[[ADDRESS:]HOST:]CONTAINER[/PROTOCOL]", value_parser = parse_ports)]
+    publish: Vec<Ports>,
     /// The host name
     #[arg(long)]
     hostname: Option<HostName>,
-    /// A line of /etc/hosts
-    #[arg(long, value_name = "NAME:ADDRESS")]
+    /// A line of /etc/hosts; host-gateway is the machine's address
+    #[arg(long, value_name = "NAME:ADDRESS|host-gateway")]
     add_host: Vec<HostEntry>,
     /// A name server
     #[arg(long, value_name = "ADDRESS")]
@@ -154,6 +187,9 @@ pub(crate) struct RunArguments {
     /// The size of /dev/shm
     #[arg(long, value_name = "SIZE")]
     shm_size: Option<MemorySize>,
+    /// Run a small init as the first process, which reaps orphans and passes on signals
+    #[arg(long)]
+    init: bool,
     /// A credential of the unit as a file in /run/secrets
     #[arg(long, value_name = "NAME[,target=…]")]
     secret: Vec<SecretOption>,
@@ -181,7 +217,15 @@ impl RunArguments {
             groups: self.group_add.clone(),
             mounts: self.mounts(),
             network: self.network.clone(),
-            ports: Vec::new(),
+            address_v4: self.ip,
+            address_v6: self.ip6,
+            network_aliases: self.network_alias.clone(),
+            mac_address: self.mac_address,
+            ports: self
+                .publish
+                .iter()
+                .flat_map(|ports| ports.0.clone())
+                .collect(),
             host_name: self.hostname.clone(),
             hosts: self.add_host.clone(),
             dns_servers: self.dns.clone(),
@@ -199,7 +243,7 @@ impl RunArguments {
             devices: self.device.clone(),
             resources: self.resources(),
             shared_memory: self.shm_size,
-            init: false,
+            init: self.init,
             secrets: self.secret.clone(),
             stop_signal: self.stop_signal,
         })
@@ -295,9 +339,7 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_refused() {
         for option in [
-            "--publish=80",
             "--tty",
-            "--init",
             "--pull=always",
             "--userns=auto",
             "--restart=always",
@@ -305,11 +347,20 @@ mod tests {
             let line = format!("launch run --network=none {option} busybox");
             assert!(Cli::try_parse_from(words(&line)).is_err(), "{option}");
         }
-        let line = words("launch run busybox");
-        assert!(
-            Cli::try_parse_from(line).is_err(),
-            "the network must be named"
-        );
+    }
+
+    #[test]
+    fn networks_have_dockers_options() {
+        let options = parse(&words("launch run busybox"));
+        assert_eq!(options.network, Network::Bridge, "as with Docker");
+        let options = parse(&words(
+            "launch run --network=web --ip=10.0.0.9 --ip6=fd00::9 --network-alias=www --network-alias=ftp \
+             --mac-address=02:00:00:00:00:01 -p 80:8080 --publish=127.0.0.1:90-91:92-93/udp busybox",
+        ));
+        assert_eq!(options.network, Network::Named("web".parse().unwrap()));
+        assert_eq!(options.ports.len(), 3);
+        assert_eq!(options.network_aliases.len(), 2);
+        assert_eq!(options.check(), Ok(()));
     }
 
     #[test]

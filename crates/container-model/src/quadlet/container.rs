@@ -7,37 +7,36 @@ use systemd_unit::{UnitFile, UnitName, boolean};
 
 use super::keys::{self, Check, Handling};
 use super::problem::Problem;
+use super::siblings::{Siblings, translate, unit_of};
 use super::source::{Entry, QuadletFile, entries, last, list};
 use super::{GeneratedUnit, install, service};
 use crate::mount::{MountSource, parse_volume};
+use crate::network::Network;
 use crate::reference::ImageReference;
 use crate::user::UserOption;
 
 const SECTION: &str = "Container";
 const LAUNCH: &str = "/usr/bin/launch";
 
-pub(super) fn generate(file: &QuadletFile) -> Result<GeneratedUnit, Vec<Problem>> {
+pub(super) fn generate(
+    file: &QuadletFile,
+    siblings: &Siblings,
+) -> Result<GeneratedUnit, Vec<Problem>> {
     let mut problems = Vec::new();
     let entries = entries(file, &mut problems);
     let name = unit_name(file, &mut problems);
     check_places(&entries, &mut problems);
-    let mut translation = Translation {
-        file,
-        entries: &entries,
-        words: Vec::new(),
-        mounts: Vec::new(),
-        problems,
-    };
+    let mut translation = Translation::new(file, SECTION, &entries, siblings, problems);
     let command = translation.command();
     let Translation {
-        mounts,
+        needs,
         mut problems,
         ..
     } = translation;
     let links = name
         .as_ref()
         .map(|name| install::links(name, &entries, &mut problems));
-    let text = text(file, &entries, &command, &mounts, &mut problems);
+    let text = text(file, &entries, &command, &needs, &mut problems);
     match (name, links, text) {
         (Some(name), Some(links), Some(text)) if problems.is_empty() => Ok(GeneratedUnit {
             name: name.to_string(),
@@ -48,7 +47,7 @@ pub(super) fn generate(file: &QuadletFile) -> Result<GeneratedUnit, Vec<Problem>
     }
 }
 
-fn about(file: &QuadletFile, text: impl Into<String>) -> Problem {
+pub(super) fn about(file: &QuadletFile, text: impl Into<String>) -> Problem {
     Problem {
         file: file.name.clone(),
         line: None,
@@ -99,19 +98,50 @@ fn check_key(entry: &Entry, problems: &mut Vec<Problem>) {
     }
 }
 
-/// A command line that grows.
-struct Translation<'a> {
-    file: &'a QuadletFile,
-    entries: &'a [Entry],
-    words: Vec<String>,
-    /// Paths of the machine that must be mounted before.
+/// What must be there before.
+#[derive(Default)]
+struct Needs {
+    /// Paths of the machine that must be mounted.
     mounts: Vec<String>,
-    problems: Vec<Problem>,
+    /// Units that make networks and volumes.
+    units: Vec<String>,
+}
+
+/// A command line that grows.
+pub(super) struct Translation<'a> {
+    file: &'a QuadletFile,
+    section: &'static str,
+    entries: &'a [Entry],
+    siblings: &'a Siblings,
+    pub(super) words: Vec<String>,
+    needs: Needs,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl<'a> Translation<'a> {
+    pub(super) fn new(
+        file: &'a QuadletFile,
+        section: &'static str,
+        entries: &'a [Entry],
+        siblings: &'a Siblings,
+        problems: Vec<Problem>,
+    ) -> Self {
+        Self {
+            file,
+            section,
+            entries,
+            siblings,
+            words: Vec::new(),
+            needs: Needs::default(),
+            problems,
+        }
+    }
 }
 
 impl Translation<'_> {
-    fn command(&mut self) -> String {
-        for (key, handling) in keys::KEYS {
+    /// Every key that is an option.
+    pub(super) fn options(&mut self, keys: &[(&str, Handling)]) {
+        for (key, handling) in keys {
             match handling {
                 Handling::One(option, check) => self.one(key, option, *check),
                 Handling::Each(option, check) => self.each(key, option, *check),
@@ -125,8 +155,11 @@ impl Translation<'_> {
                 Handling::Refused(_) => {}
             }
         }
+    }
+
+    fn command(&mut self) -> String {
+        self.options(keys::KEYS);
         self.name_by_default();
-        self.network_is_named();
         let image = self.image();
         let arguments = self.arguments();
         let quoted: Vec<String> = self.words.iter().map(|word| quoted(word)).collect();
@@ -159,7 +192,7 @@ impl Translation<'_> {
     }
 
     fn one(&mut self, key: &str, option: &str, check: Check) {
-        if let Some(entry) = last(self.entries, SECTION, key)
+        if let Some(entry) = last(self.entries, self.section, key)
             && self.check(entry, &entry.value, check)
         {
             self.option(option, &entry.value);
@@ -167,7 +200,7 @@ impl Translation<'_> {
     }
 
     fn each(&mut self, key: &str, option: &str, check: Check) {
-        for entry in list(self.entries, SECTION, key) {
+        for entry in list(self.entries, self.section, key) {
             if self.check(entry, &entry.value, check) {
                 self.option(option, &entry.value);
             }
@@ -175,7 +208,7 @@ impl Translation<'_> {
     }
 
     fn each_word(&mut self, key: &str, option: &str, check: Check) {
-        for entry in list(self.entries, SECTION, key) {
+        for entry in list(self.entries, self.section, key) {
             match words::split(&entry.value, Escapes::Resolve) {
                 Ok(words) => {
                     for word in words {
@@ -189,8 +222,8 @@ impl Translation<'_> {
         }
     }
 
-    fn boolean(&mut self, key: &str) -> Option<bool> {
-        let entry = last(self.entries, SECTION, key)?;
+    pub(super) fn boolean(&mut self, key: &str) -> Option<bool> {
+        let entry = last(self.entries, self.section, key)?;
         let value = boolean::parse(&entry.value);
         if value.is_none() {
             let text = format!("`{}` is neither yes nor no", entry.value);
@@ -229,6 +262,8 @@ impl Translation<'_> {
             "User" => self.user(key),
             "Group" if last(self.entries, SECTION, "User").is_none() => self.group_alone(key),
             "Volume" => self.volumes(key),
+            "Mount" => self.mounts(key),
+            "Network" => self.network(key),
             // `Image`, `Exec` and `Group` have their place elsewhere.
             _ => {}
         }
@@ -244,8 +279,8 @@ impl Translation<'_> {
     }
 
     /// A key whose values mean what is done anyway.
-    fn only(&mut self, key: &str, values: &[&str], reason: &str) {
-        if let Some(entry) = last(self.entries, SECTION, key)
+    pub(super) fn only(&mut self, key: &str, values: &[&str], reason: &str) {
+        if let Some(entry) = last(self.entries, self.section, key)
             && !values.contains(&entry.value.as_str())
         {
             let text = format!("`{}` is not supported: {reason}", entry.value);
@@ -334,12 +369,12 @@ impl Translation<'_> {
     fn volumes(&mut self, key: &str) {
         for entry in list(self.entries, SECTION, key) {
             let (source, rest) = entry.value.split_once(':').unwrap_or(("", &entry.value));
-            if source.ends_with(".volume") {
-                let text = "`.volume` files are not supported: name the volume itself";
-                self.problems.push(entry.problem(text));
-                continue;
-            }
-            let value = if source.starts_with('.') {
+            let value = if source.ends_with(".volume") {
+                let Some(name) = self.sibling(entry, source) else {
+                    continue;
+                };
+                format!("{name}:{rest}")
+            } else if source.starts_with('.') {
                 format!("{}:{rest}", self.beside(source))
             } else {
                 entry.value.clone()
@@ -349,7 +384,7 @@ impl Translation<'_> {
                 if let Ok(mount) = parse_volume(&value)
                     && let MountSource::Bind { path, .. } = mount.source
                 {
-                    self.mounts.push(path);
+                    self.needs.mounts.push(path);
                 }
             }
         }
@@ -362,10 +397,60 @@ impl Translation<'_> {
         }
     }
 
-    fn network_is_named(&mut self) {
-        if last(self.entries, SECTION, "Network").is_none() {
-            let text = "[Container] has no `Network=`, and networks of the container's own are not supported yet: write `Network=host` or `Network=none`";
-            self.problems.push(about(self.file, text));
+    /// What a file beside this one makes; its unit is started before.
+    fn sibling(&mut self, entry: &Entry, file: &str) -> Option<String> {
+        let found = self.siblings.name(file).zip(unit_of(file));
+        let Some((name, unit)) = found else {
+            let text = format!("there is no file {file}");
+            self.problems.push(entry.problem(text));
+            return None;
+        };
+        if !self.needs.units.contains(&unit) {
+            self.needs.units.push(unit);
+        }
+        Some(name.to_owned())
+    }
+
+    fn network(&mut self, key: &str) {
+        let entries = list(self.entries, SECTION, key);
+        for other in entries.iter().skip(1) {
+            let text = "a container is in one network: several are not supported yet";
+            self.problems.push(other.problem(text));
+        }
+        let Some(entry) = entries.first() else {
+            return;
+        };
+        let value = if entry.value.ends_with(".network") {
+            self.sibling(entry, &entry.value)
+        } else {
+            Some(entry.value.clone())
+        };
+        if let Some(value) = value
+            && self.check(entry, &value, |text| text.parse::<Network>().map(|_| ()))
+        {
+            self.option("--network", &value);
+        }
+    }
+
+    fn mounts(&mut self, key: &str) {
+        for entry in list(self.entries, SECTION, key) {
+            let mut fields: Vec<String> = Vec::new();
+            for field in entry.value.split(',') {
+                let source = field
+                    .split_once('=')
+                    .filter(|(key, _)| ["source", "src"].contains(key));
+                fields.push(match source {
+                    Some((key, file)) if file.ends_with(".volume") => {
+                        let name = self.sibling(entry, file).unwrap_or_default();
+                        format!("{key}={name}")
+                    }
+                    _ => field.to_owned(),
+                });
+            }
+            let value = fields.join(",");
+            if self.check(entry, &value, keys::is_mount) {
+                self.option("--mount", &value);
+            }
         }
     }
 
@@ -400,7 +485,7 @@ impl Translation<'_> {
 }
 
 /// A word of a command line in which systemd resolves specifiers and no variables.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     words::quote(&word.replace('$', "$$"))
 }
 
@@ -415,7 +500,7 @@ fn text(
     file: &QuadletFile,
     entries: &[Entry],
     command: &str,
-    mounts: &[String],
+    needs: &Needs,
     problems: &mut Vec<Problem>,
 ) -> Option<String> {
     let mut options: Vec<(&str, &str, String)> = Vec::new();
@@ -428,14 +513,20 @@ fn text(
         options.push(("Unit", "Wants", unit.to_owned()));
         options.push(("Unit", "After", unit.to_owned()));
     }
-    for path in mounts {
+    for unit in &needs.units {
+        options.push(("Unit", "Requires", unit.clone()));
+        options.push(("Unit", "After", unit.clone()));
+    }
+    for path in &needs.mounts {
         options.push(("Unit", "RequiresMountsFor", words::quote(path)));
     }
     let copied = |section: &'static str| {
         let of = entries.iter().filter(move |entry| entry.section == section);
         of.map(move |entry| (section, entry.key.as_str(), entry.value.clone()))
     };
-    options.extend(copied("Unit"));
+    let of_unit =
+        copied("Unit").map(|(section, key, value)| (section, key, translate(key, &value)));
+    options.extend(of_unit);
     for (key, value) in service::DEFAULTS {
         options.push(("Service", key, (*value).to_owned()));
     }

@@ -12,8 +12,8 @@ use crate::host_entry::HostEntry;
 use crate::malformed::Malformed;
 use crate::mount;
 use crate::name::Name;
-use crate::network::Network;
 use crate::options::{HostName, Label};
+use crate::port;
 use crate::resources::{MemorySize, PidsLimit};
 use crate::secret::SecretOption;
 use crate::signal::Signal;
@@ -41,11 +41,11 @@ pub(super) enum Handling {
 
 use Handling::{Each, Flag, One, Refused, Special, Words};
 
-fn is<T: FromStr<Err = Malformed>>(text: &str) -> Result<(), Malformed> {
+pub(super) fn is<T: FromStr<Err = Malformed>>(text: &str) -> Result<(), Malformed> {
     text.parse::<T>().map(|_| ())
 }
 
-fn is_mount(text: &str) -> Result<(), Malformed> {
+pub(super) fn is_mount(text: &str) -> Result<(), Malformed> {
     mount::parse_mount(text).map(|_| ())
 }
 
@@ -57,7 +57,7 @@ fn is_entrypoint(text: &str) -> Result<(), Malformed> {
     parse_entrypoint(text).map(|_| ())
 }
 
-fn is_address(text: &str) -> Result<(), Malformed> {
+pub(super) fn is_address(text: &str) -> Result<(), Malformed> {
     match text.parse::<core::net::IpAddr>() {
         Ok(_) => Ok(()),
         Err(_) => Err(Malformed::new("IP address", text, "write it in numbers")),
@@ -88,18 +88,39 @@ fn is_word(text: &str) -> Result<(), Malformed> {
     Ok(())
 }
 
-fn is_network(text: &str) -> Result<(), Malformed> {
-    match text.parse()? {
-        Network::Host | Network::None => Ok(()),
-        Network::Bridge | Network::Named(_) => Err(Malformed::new(
-            "network that is supported yet",
-            text,
-            "`host` and `none` are",
-        )),
-    }
+fn is_ports(text: &str) -> Result<(), Malformed> {
+    port::parse(text).map(|_| ())
 }
 
-const BRIDGE: &str = "networks of the container's own are not supported yet";
+fn is_v4(text: &str) -> Result<(), Malformed> {
+    let parsed = text.parse::<core::net::Ipv4Addr>();
+    let refused = |_| Malformed::new("IPv4 address", text, "write it in numbers");
+    parsed.map(|_| ()).map_err(refused)
+}
+
+fn is_v6(text: &str) -> Result<(), Malformed> {
+    let parsed = text.parse::<core::net::Ipv6Addr>();
+    let refused = |_| Malformed::new("IPv6 address", text, "write it in numbers");
+    parsed.map(|_| ()).map_err(refused)
+}
+
+pub(super) fn is_subnet(text: &str) -> Result<(), Malformed> {
+    let parsed = text.parse::<ipnet::IpNet>();
+    let refused = |_| Malformed::new("subnet", text, "ADDRESS/LENGTH is wanted");
+    parsed.map(|_| ()).map_err(refused)
+}
+
+pub(super) fn is_number(text: &str) -> Result<(), Malformed> {
+    let parsed = text.parse::<u32>();
+    parsed
+        .map(|_| ())
+        .map_err(|_| Malformed::new("number", text, "write digits"))
+}
+
+pub(super) fn is_boolean(text: &str) -> Option<bool> {
+    systemd_unit::boolean::parse(text)
+}
+
 const HEALTH: &str = "health checks are not supported yet";
 const IDENTIFIERS: &str = "user namespaces are not supported";
 const SELINUX: &str = "SELinux is not in the image";
@@ -134,7 +155,10 @@ pub(super) const KEYS: &[(&str, Handling)] = &[
         Refused("write the variables down, or `Environment=NAME` with `PassEnvironment=`"),
     ),
     ("Exec", Special),
-    ("ExposeHostPort", Refused(BRIDGE)),
+    (
+        "ExposeHostPort",
+        Refused("containers of a network reach every port; `PublishPort=` is for others"),
+    ),
     ("GIDMap", Refused(IDENTIFIERS)),
     ("GlobalArgs", Refused(PODMAN)),
     ("Group", Special),
@@ -158,8 +182,8 @@ pub(super) const KEYS: &[(&str, Handling)] = &[
         "HttpProxy",
         Refused("variables of a proxy are not passed on; write them down"),
     ),
-    ("IP", Refused(BRIDGE)),
-    ("IP6", Refused(BRIDGE)),
+    ("IP", One("--ip", is_v4)),
+    ("IP6", One("--ip6", is_v6)),
     ("Image", Special),
     ("Label", Words("--label", is::<Label>)),
     ("LogDriver", Special),
@@ -169,15 +193,15 @@ pub(super) const KEYS: &[(&str, Handling)] = &[
         Refused("which paths are hidden cannot be chosen one by one"),
     ),
     ("Memory", One("--memory", is::<MemorySize>)),
-    ("Mount", Each("--mount", is_mount)),
-    ("Network", One("--network", is_network)),
-    ("NetworkAlias", Refused(BRIDGE)),
+    ("Mount", Special),
+    ("Network", Special),
+    ("NetworkAlias", Each("--network-alias", is::<HostName>)),
     ("NoNewPrivileges", Special),
     ("Notify", Special),
     ("PidsLimit", One("--pids-limit", is::<PidsLimit>)),
     ("Pod", Refused("pods are not supported")),
     ("PodmanArgs", Refused(PODMAN)),
-    ("PublishPort", Refused(BRIDGE)),
+    ("PublishPort", Each("--publish", is_ports)),
     ("Pull", Special),
     ("ReadOnly", Flag("--read-only")),
     ("ReadOnlyTmpfs", Special),
@@ -192,10 +216,7 @@ pub(super) const KEYS: &[(&str, Handling)] = &[
         Refused("`RestartSec=` in [Service] says when"),
     ),
     ("Rootfs", Refused("a container is made of an image")),
-    (
-        "RunInit",
-        Refused("an init beside the payload is not supported yet"),
-    ),
+    ("RunInit", Flag("--init")),
     ("SeccompProfile", Special),
     ("Secret", Each("--secret", is::<SecretOption>)),
     ("SecurityLabelDisable", Special),
@@ -230,8 +251,16 @@ pub(super) fn find(key: &str) -> Option<&'static Handling> {
 
 /// A key that is nearly the one that was written: other case, or one letter off.
 pub(super) fn similar(key: &str) -> Option<&'static str> {
+    similar_in(KEYS, key)
+}
+
+/// The same, of other keys.
+pub(super) fn similar_in(
+    keys: &'static [(&'static str, Handling)],
+    key: &str,
+) -> Option<&'static str> {
     let lower = key.to_ascii_lowercase();
-    let names = || KEYS.iter().map(|(name, _)| *name);
+    let names = || keys.iter().map(|(name, _)| *name);
     let same = names().find(|name| name.to_ascii_lowercase() == lower);
     same.or_else(|| names().find(|name| is_one_off(&name.to_ascii_lowercase(), &lower)))
 }

@@ -64,3 +64,15 @@ pub(super) fn check(entry: &Entry, problems: &mut Vec<Problem>) {
         problems.push(entry.problem(text));
     }
 }
+
+/// The same for a unit that makes a network or a volume.
+pub(super) fn check_oneshot(entry: &Entry, problems: &mut Vec<Problem>) {
+    const KEYS: &[(&str, &str)] = &[
+        ("Type", "the unit makes something once"),
+        ("ExecStart", "it is made of the file"),
+        ("User", "the launcher runs as root"),
+    ];
+    if let Some((_, reason)) = KEYS.iter().find(|(key, _)| *key == entry.key) {
+        problems.push(entry.problem(*reason));
+    }
+}

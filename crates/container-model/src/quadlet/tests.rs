@@ -88,7 +88,15 @@ fn keys_become_options() {
             "--security-opt=no-new-privileges=true",
         ),
         ("ContainerName=shop", "--name=shop"),
-        ("Network=none", "--network=none"),
+        ("Network=\nNetwork=none", "--network=none"),
+        (
+            "Network=\nNetwork=web\nIP=10.0.0.9\nNetworkAlias=www\nPublishPort=80:8080",
+            "--ip=10.0.0.9 ",
+        ),
+        (
+            "Mount=type=volume,source=a,target=/a",
+            "--mount=type=volume,source=a,target=/a",
+        ),
         ("Secret=key,target=/etc/key", "--secret=key,target=/etc/key"),
         ("Exec=sh -c \"echo $A %i\"", "busybox sh -c \"echo $A %i\""),
         ("DNS=1.1.1.1\nDNS=\nDNS=9.9.9.9", "--dns=9.9.9.9"),
@@ -126,7 +134,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "Volume=a.volume:/a",
-        "web.container:4: [Container] Volume: `.volume` files are not supported: name the volume itself",
+        "web.container:4: [Container] Volume: there is no file a.volume",
     ),
     (
         "[Service]\nKillMode=process",
@@ -150,8 +158,8 @@ fn mistakes_are_told_with_file_line_and_key() {
     }
     let bad = problems(&container("Memory=1\n[Kube]\nA=b"));
     assert_eq!(bad.len(), 2, "{bad:?}");
-    let alone = problems(&file("[Container]\nImage=a\n"));
-    assert!(alone[0].contains("has no `Network=`"), "{alone:?}");
+    let alone = generate(&file("[Container]\nImage=a\n")).unwrap().text;
+    assert!(!alone.contains("--network"), "the default one: {alone}");
     let nothing = problems(&file("[Container]\nNetwork=none\n"));
     assert_eq!(nothing, ["web.container: [Container] has no `Image=`"]);
     let values = [
@@ -161,8 +169,11 @@ fn mistakes_are_told_with_file_line_and_key() {
         "Mount=type=image",
         "Environment=\"A",
         "Network=container:a",
-        "Network=bridge",
-        "PublishPort=80",
+        "Network=none",
+        "Network=a.network",
+        "PublishPort=x",
+        "IP=fd00::1",
+        "Mount=type=volume,source=a.volume,target=/a",
         "StopSignal=WHAT",
         "Tmpfs=a",
         "Pull=newer",
@@ -256,11 +267,14 @@ fn templates_are_enabled_by_an_instance() {
 #[test]
 fn other_types_are_refused_by_name() {
     assert!(
-        refused_type("a.volume")
+        refused_type("a.pod")
             .unwrap()
-            .contains("`.volume` files are not supported")
+            .contains("`.pod` files are not supported")
     );
-    assert_eq!(refused_type("a.container"), None);
+    for name in ["a.container", "a.network", "a.volume"] {
+        assert_eq!(refused_type(name), None);
+        assert!(is_unit_source(name));
+    }
     assert_eq!(refused_type("README"), None);
 }
 

@@ -51,7 +51,7 @@ pub(super) fn section(
     };
     let sysctls = options.sysctls.iter();
     let mut linux = LinuxBuilder::default()
-        .namespaces(namespaces(&options.network)?)
+        .namespaces(namespaces(&options.network, around)?)
         .masked_paths(paths(MASKED))
         .readonly_paths(paths(READ_ONLY))
         .sysctl(
@@ -94,20 +94,22 @@ fn propagation(options: &ContainerOptions) -> &'static str {
     }
 }
 
-fn namespaces(network: &Network) -> Result<Vec<LinuxNamespace>, SpecError> {
-    let mut kinds = vec![
+fn namespaces(network: &Network, around: &Surroundings) -> Result<Vec<LinuxNamespace>, SpecError> {
+    let kinds = [
         LinuxNamespaceType::Pid,
         LinuxNamespaceType::Ipc,
         LinuxNamespaceType::Uts,
         LinuxNamespaceType::Mount,
         LinuxNamespaceType::Cgroup,
     ];
-    if *network != Network::Host {
-        kinds.push(LinuxNamespaceType::Network);
-    }
     let one = |kind| LinuxNamespaceBuilder::default().typ(kind).build();
-    let all: Result<Vec<_>, _> = kinds.into_iter().map(one).collect();
-    Ok(all?)
+    let mut all = kinds.into_iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    if *network != Network::Host {
+        let mut own = one(LinuxNamespaceType::Network)?;
+        own.set_path(around.network_namespace.clone());
+        all.push(own);
+    }
+    Ok(all)
 }
 
 fn device_type(kind: DeviceKind) -> LinuxDeviceType {

@@ -6,7 +6,6 @@ use oci_spec::runtime::{Capability, LinuxNamespaceType};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::mount::Access;
 use crate::network::Network;
 
 fn image(config: &Value) -> ImageConfiguration {
@@ -32,6 +31,7 @@ fn around() -> Surroundings {
         inherited: HashMap::new(),
         forced_environment: Vec::new(),
         cgroup: Cgroup::Own("/system.slice/a.service/payload".to_owned()),
+        network_namespace: None,
         seccomp: None,
         devices: Vec::new(),
         volumes: HashMap::new(),
@@ -301,4 +301,37 @@ fn added_capabilities_and_devices_are_there() {
     assert_eq!(value["linux"]["devices"][0]["minor"], 232);
     let rule = json!({"allow": true, "type": "c", "major": 10, "minor": 232, "access": "rw"});
     assert_eq!(value["linux"]["resources"]["devices"][1], rule);
+}
+
+#[test]
+fn a_network_of_its_own_is_in_the_namespace_that_was_made() {
+    let path_of = |spec: &Spec| {
+        let namespaces = spec.linux().as_ref().unwrap().namespaces().clone().unwrap();
+        let network = namespaces
+            .iter()
+            .find(|one| one.typ() == LinuxNamespaceType::Network);
+        network.map(|one| one.path().clone())
+    };
+    assert_eq!(path_of(&built(&options())), Some(None));
+    let mut options = options();
+    options.network = Network::Bridge;
+    let mut around = around();
+    around.network_namespace = Some("/proc/7/fd/9".into());
+    let spec = build(&options, &shell(), &around).unwrap();
+    assert_eq!(path_of(&spec), Some(Some("/proc/7/fd/9".into())));
+    options.network = Network::Host;
+    let spec = build(&options, &shell(), &around).unwrap();
+    assert_eq!(path_of(&spec), None);
+}
+
+#[test]
+fn an_image_has_its_volumes_where_nothing_else_is_mounted() {
+    let image =
+        image(&json!({ "Cmd": ["sh"], "Volumes": { "/data/": {}, "/srv": {}, "relative": {} } }));
+    let mut options = options();
+    options.mounts = vec![crate::mount::parse_volume("web:/srv").unwrap()];
+    let wanted = image_volumes(&options, &image);
+    let targets: Vec<&str> = wanted.iter().map(|mount| mount.target.as_str()).collect();
+    assert_eq!(targets, ["/data"]);
+    assert_eq!(wanted[0].source, MountSource::AnonymousVolume);
 }

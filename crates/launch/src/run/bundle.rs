@@ -16,11 +16,12 @@ use container_model::seccomp::{self, Conditions, KernelVersion};
 use container_model::security::SeccompOption;
 use container_model::spec::{self, Surroundings};
 use container_model::user::{ResolvedUser, resolve_group};
+use image_store::platform;
 
 use super::folder::ContainerFolder;
+use super::held::Held;
 use super::unit::Unit;
 use super::{devices, files, image_files, root};
-use crate::platform;
 use crate::run_arguments::Notify;
 
 /// Debian's golang-github-containers-common has it.
@@ -34,6 +35,7 @@ pub(crate) fn write(
     unit: &Unit,
     name: &Name,
     notify: Notify,
+    held: &Held,
 ) -> anyhow::Result<()> {
     let host_name = host_name(options, name)?;
     let around = Surroundings {
@@ -42,10 +44,11 @@ pub(crate) fn write(
         inherited: inherited(options),
         forced_environment: forced(unit, notify),
         cgroup: unit.cgroup().clone(),
+        network_namespace: held.network_namespace(),
         seccomp: seccomp(options)?,
         devices: devices::find(options)?,
-        volumes: files::volumes(options)?,
-        bound: files::make(folder.path(), options, &host_name)?,
+        volumes: held.volumes.folders.clone(),
+        bound: files::make(folder.path(), options, &host_name, held.attachment.as_ref())?,
         oom_score_adjustment: oom_score_adjustment(),
         host_name,
     };

@@ -1,22 +1,24 @@
-//! Files that the launcher makes for a container: `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`, secrets, the
-//! folder of the notify socket, and folders of volumes.
+//! Files that the launcher makes for a container: `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`, secrets, and the
+//! folder of the notify socket.
 //!
-//! They are in the container's folder and go with it; named volumes stay.
+//! They are in the container's folder and go with it.
 
-use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use container_model::host_entry::{hosts_file, resolver_file};
-use container_model::mount::{Access, MissingSource, MountSource};
+use container_model::host_entry::hosts_file;
+use container_model::mount::Access;
 use container_model::network::Network;
 use container_model::options::ContainerOptions;
-use container_model::spec::{BoundFile, VolumeKey};
+use container_model::spec::{BoundFile, INIT_TARGET};
+use container_network::Attachment;
 
-/// Named volumes are below it.
-const VOLUMES: &str = "/var/lib/keelson/volumes";
+use super::network;
+
+/// Linked statically, so that it runs in every image.
+const INIT: &str = "/usr/bin/catatonit";
 /// Where the container finds the socket for `sd_notify`.
 pub(crate) const NOTIFY_FOLDER: &str = "/run/notify";
 
@@ -25,6 +27,7 @@ pub(crate) fn make(
     folder: &Path,
     options: &ContainerOptions,
     host_name: &str,
+    attachment: Option<&Attachment>,
 ) -> anyhow::Result<Vec<BoundFile>> {
     let mut bound = Vec::new();
     let mut put = |name: &str, target: &str, text: &str| {
@@ -36,8 +39,12 @@ pub(crate) fn make(
         anyhow::Ok(())
     };
     put("hostname", "/etc/hostname", &format!("{host_name}\n"))?;
-    put("hosts", "/etc/hosts", &hosts(options, host_name)?)?;
-    if let Some(text) = resolver(options)? {
+    put(
+        "hosts",
+        "/etc/hosts",
+        &hosts(options, host_name, attachment)?,
+    )?;
+    if let Some(text) = network::resolver(options, attachment)? {
         put("resolv.conf", "/etc/resolv.conf", &text)?;
     }
     let notify = folder.join("notify");
@@ -45,6 +52,9 @@ pub(crate) fn make(
     std::fs::set_permissions(&notify, std::fs::Permissions::from_mode(0o755))?;
     bound.push(bind(notify, NOTIFY_FOLDER, Access::ReadWrite));
     bound.extend(secrets(folder, options)?);
+    if options.init {
+        bound.push(bind(INIT.into(), INIT_TARGET, Access::ReadOnly));
+    }
     Ok(bound)
 }
 
@@ -57,28 +67,24 @@ fn bind(source: PathBuf, target: &str, access: Access) -> BoundFile {
 }
 
 /// In the machine's network the machine's names hold.
-fn hosts(options: &ContainerOptions, host_name: &str) -> anyhow::Result<String> {
-    let own = hosts_file(host_name, &options.hosts);
+fn hosts(
+    options: &ContainerOptions,
+    host_name: &str,
+    attachment: Option<&Attachment>,
+) -> anyhow::Result<String> {
+    let own = hosts_file(
+        host_name,
+        network::own_addresses(attachment),
+        &options.hosts,
+    );
     if options.network != Network::Host {
         return Ok(own);
     }
     Ok(format!("{}{own}", read_or_empty("/etc/hosts")?))
 }
 
-fn resolver(options: &ContainerOptions) -> anyhow::Result<Option<String>> {
-    let own = resolver_file(
-        &options.dns_servers,
-        &options.dns_domains,
-        &options.dns_options,
-    );
-    match (own, &options.network) {
-        (Some(own), _) => Ok(Some(own)),
-        (None, Network::Host) => read_or_empty("/etc/resolv.conf").map(Some),
-        (None, _) => Ok(None),
-    }
-}
-
-fn read_or_empty(path: &str) -> anyhow::Result<String> {
+/// A file, or nothing if it is not there.
+pub(super) fn read_or_empty(path: &str) -> anyhow::Result<String> {
     match std::fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         other => other.context(path.to_owned()),
@@ -104,30 +110,4 @@ fn secrets(folder: &Path, options: &ContainerOptions) -> anyhow::Result<Vec<Boun
         bound.push(bind(target, &secret.target, Access::ReadOnly));
     }
     Ok(bound)
-}
-
-/// The folders of named volumes, made if need be, and those of bound sources that may be made.
-pub(crate) fn volumes(options: &ContainerOptions) -> anyhow::Result<HashMap<VolumeKey, PathBuf>> {
-    let mut folders = HashMap::new();
-    for mount in &options.mounts {
-        match &mount.source {
-            MountSource::Volume(name) => {
-                let path = Path::new(VOLUMES).join(name.as_str());
-                std::fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
-                folders.insert(VolumeKey::Named(name.clone()), path);
-            }
-            MountSource::Bind { path, missing, .. } => source(Path::new(path), *missing)?,
-            MountSource::AnonymousVolume | MountSource::Tmpfs(_) => {}
-        }
-    }
-    Ok(folders)
-}
-
-fn source(path: &Path, missing: MissingSource) -> anyhow::Result<()> {
-    let context = || path.display().to_string();
-    match (path.try_exists().with_context(context)?, missing) {
-        (true, _) => Ok(()),
-        (false, MissingSource::Create) => std::fs::create_dir_all(path).with_context(context),
-        (false, MissingSource::Refuse) => bail!("{} is not there", path.display()),
-    }
 }

@@ -6,6 +6,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +29,7 @@ pub(crate) struct ContainerFolder {
 impl ContainerFolder {
     /// Takes the name, and makes the folder anew.
     pub(crate) fn take(name: &Name) -> anyhow::Result<Self> {
-        let Some(lock) = lock(name)? else {
+        let Some(lock) = lock_after_sweep(name)? else {
             bail!("a container named {name} is running already: stop it, or use another --name");
         };
         Self::remove(name)?;
@@ -58,9 +59,9 @@ impl ContainerFolder {
         names.filter_map(|name| name.parse().ok()).collect()
     }
 
-    /// Whether nobody holds the lock. It is not held afterwards either.
-    pub(crate) fn is_abandoned(name: &Name) -> bool {
-        matches!(lock(name), Ok(Some(_)))
+    /// Holds a name that nobody has, until what is returned is dropped.
+    pub(crate) fn hold_abandoned(name: &Name) -> Option<File> {
+        lock(name).ok().flatten()
     }
 
     /// Removes a folder; that there is none is no error.
@@ -76,9 +77,34 @@ impl ContainerFolder {
 
     /// Lets the program that this one becomes hold the lock.
     pub(crate) fn keep_across_exec(&self) -> anyhow::Result<()> {
-        let flags = fcntl_getfd(&self.lock)? - FdFlags::CLOEXEC;
-        fcntl_setfd(&self.lock, flags).context("the container's lock")
+        keep_across_exec(&self.lock).context("the container's lock")
     }
+}
+
+/// Lets the program that this one becomes have a descriptor.
+pub(crate) fn keep_across_exec(descriptor: impl AsFd) -> anyhow::Result<()> {
+    let flags = fcntl_getfd(&descriptor)? - FdFlags::CLOEXEC;
+    Ok(fcntl_setfd(&descriptor, flags)?)
+}
+
+/// Lets nobody else look for what is abandoned, until what is returned is dropped.
+pub(crate) fn sweeping() -> anyhow::Result<File> {
+    make(Path::new(FOLDER))?;
+    // Beside the containers' folders, with a name that no container has.
+    let path = Path::new(FOLDER).with_file_name("launch-sweep");
+    let context = || path.display().to_string();
+    let file = File::create(&path).with_context(context)?;
+    flock(&file, FlockOperation::LockExclusive).with_context(context)?;
+    Ok(file)
+}
+
+/// The lock, or none if a container has it. Whoever sweeps has it for a moment, too, and is waited for.
+fn lock_after_sweep(name: &Name) -> anyhow::Result<Option<File>> {
+    if let Some(lock) = lock(name)? {
+        return Ok(Some(lock));
+    }
+    let _swept = sweeping()?;
+    lock(name)
 }
 
 /// The lock, or none if somebody has it. Its file stays: a file that is removed would be locked twice.

@@ -4,10 +4,12 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::Context as _;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
 
 /// Nobody has longer ones, and an image is not to fill memory.
 const LENGTH_MAX: u64 = 4 * 1024 * 1024;
@@ -24,6 +26,18 @@ pub(crate) fn read(root: &Path, path: &str) -> anyhow::Result<String> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         Err(error) => Err(error).with_context(|| format!("the image's {path}")),
+    }
+}
+
+/// A folder below a root, for looking below it; none if there is nothing, or no folder.
+pub(crate) fn open_folder(root: &Path, path: &str) -> anyhow::Result<Option<OwnedFd>> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let context = || format!("the image's {path}");
+    let root = openat(CWD, root, flags, Mode::empty()).with_context(context)?;
+    match openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+        Ok(folder) => Ok(Some(folder)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(error) => Err(error).with_context(context),
     }
 }
 
@@ -60,5 +74,9 @@ mod tests {
         std::fs::write(root.path().join("etc/passwd"), "own").unwrap();
         assert_eq!(read(root.path(), "etc/group").unwrap(), "own");
         assert!(read(root.path(), "etc").is_err());
+        let folder = |path| open_folder(root.path(), path).unwrap().is_some();
+        std::os::unix::fs::symlink("/", root.path().join("up")).unwrap();
+        assert!(folder("/up/etc"), "leads to the image's root");
+        assert!(!folder("/up/proc") && !folder("/etc/passwd") && !folder("/etc/passwd/a"));
     }
 }

@@ -6,14 +6,13 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use image_store::store::RootMount;
 use nix::sched::{CloneFlags, unshare};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
     fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_bind,
     mount_change, move_mount, unmount,
 };
-
-use crate::store::RootMount;
 
 /// The same for all: each has it in its own namespace.
 pub(crate) const MOUNT_POINT: &str = "/run/keelson/launch-root";

@@ -52,6 +52,11 @@ impl Unit {
                  DelegateSubgroup=launch; MemoryMax=, CPUQuota= and TasksMax= of the unit hold without"
             );
         }
+        if options.init && self.sockets > 0 {
+            bail!(
+                "--init and a socket unit: sockets are passed to the first process, which is the init"
+            );
+        }
         Ok(())
     }
 

@@ -1,0 +1,419 @@
+//! `.network` and `.volume` files: units that make a network or a volume once, before the containers that name it start.
+//!
+//! What is there already is left as it is, even if the file says something else by now.
+
+use systemd_unit::{UnitFile, UnitName};
+
+use super::container::{Translation, about, quoted};
+use super::keys::{Handling, is_address, is_boolean, is_number, is_subnet, similar_in};
+use super::problem::Problem;
+use super::siblings::{Siblings, resource_name, translate, unit_of};
+use super::source::{Entry, QuadletFile, entries, last, list};
+use super::{GeneratedUnit, install, service};
+use crate::name::Name;
+use crate::options::Label;
+
+use Handling::{Each, Flag, Refused, Special, Words};
+
+const LAUNCH: &str = "/usr/bin/launch";
+const PODMAN: &str = "it is about podman alone";
+const NO_DRIVERS: &str =
+    "a volume is a folder of the machine: bind another with `Volume=/path:…` in the container";
+
+/// What differs between both.
+pub(super) struct Kind {
+    section: &'static str,
+    command: &'static str,
+    keys: &'static [(&'static str, Handling)],
+}
+
+pub(super) const NETWORK: Kind = Kind {
+    section: "Network",
+    command: "network",
+    keys: &[
+        ("ContainersConfModule", Refused(PODMAN)),
+        ("DNS", Each("--dns", is_address)),
+        ("DisableDNS", Flag("--disable-dns")),
+        ("Driver", Special),
+        ("Gateway", Each("--gateway", is_address)),
+        ("GlobalArgs", Refused(PODMAN)),
+        ("IPAMDriver", Special),
+        ("IPRange", Each("--ip-range", is_subnet)),
+        ("IPv6", Flag("--ipv6")),
+        (
+            "InterfaceName",
+            Refused("the bridge's name is made of the network's"),
+        ),
+        ("Internal", Flag("--internal")),
+        ("Label", Words("--label", super::keys::is::<Label>)),
+        ("NetworkDeleteOnStop", Special),
+        ("NetworkName", Special),
+        ("Options", Special),
+        ("PodmanArgs", Refused(PODMAN)),
+        ("ServiceName", Refused("the unit has the file's name")),
+        ("Subnet", Each("--subnet", is_subnet)),
+    ],
+};
+
+pub(super) const VOLUME: Kind = Kind {
+    section: "Volume",
+    command: "volume",
+    keys: &[
+        ("ContainersConfModule", Refused(PODMAN)),
+        ("Copy", Special),
+        ("Device", Refused(NO_DRIVERS)),
+        ("Driver", Special),
+        ("GlobalArgs", Refused(PODMAN)),
+        (
+            "Group",
+            Refused("the first container's image says whose it is"),
+        ),
+        ("Image", Refused(NO_DRIVERS)),
+        ("Label", Words("--label", super::keys::is::<Label>)),
+        ("Options", Refused(NO_DRIVERS)),
+        ("PodmanArgs", Refused(PODMAN)),
+        ("ServiceName", Refused("the unit has the file's name")),
+        ("Type", Refused(NO_DRIVERS)),
+        (
+            "User",
+            Refused("the first container's image says whose it is"),
+        ),
+        ("VolumeName", Special),
+    ],
+};
+
+pub(super) fn generate(file: &QuadletFile, kind: &Kind) -> Result<GeneratedUnit, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let entries = entries(file, &mut problems);
+    let unit = unit_name(file, &mut problems);
+    check_places(&entries, kind, &mut problems);
+    let siblings = Siblings::default();
+    let mut translation = Translation::new(file, kind.section, &entries, &siblings, problems);
+    translation.options(kind.keys);
+    special(&mut translation, &entries, kind);
+    let name = name(file, kind, &entries, &mut translation);
+    let words: Vec<String> = translation.words.iter().map(|word| quoted(word)).collect();
+    let mut problems = translation.problems;
+    let command = [
+        &[format!("{LAUNCH} {} create --ignore", kind.command)],
+        &words[..],
+        &[quoted(&name)],
+    ]
+    .concat()
+    .join(" ");
+    let stop =
+        is_deleted_on_stop(&entries).then(|| format!("{LAUNCH} network rm {}", quoted(&name)));
+    let text = text(file, &entries, &command, stop, &mut problems);
+    let links = unit
+        .as_ref()
+        .map(|unit| install::links(unit, &entries, &mut problems));
+    match (unit, links, text) {
+        (Some(unit), Some(links), Some(text)) if problems.is_empty() => Ok(GeneratedUnit {
+            name: unit.to_string(),
+            text,
+            links,
+        }),
+        _ => Err(problems),
+    }
+}
+
+fn unit_name(file: &QuadletFile, problems: &mut Vec<Problem>) -> Option<UnitName> {
+    let name = unit_of(&file.name).unwrap_or_default();
+    if name.contains('@') {
+        problems.push(about(file, "templates are for containers"));
+        return None;
+    }
+    let name = UnitName::new(name);
+    name.map_err(|error| problems.push(about(file, error.to_string())))
+        .ok()
+}
+
+fn check_places(entries: &[Entry], kind: &Kind, problems: &mut Vec<Problem>) {
+    for entry in entries {
+        match entry.section.as_str() {
+            "Unit" => {}
+            "Service" => service::check_oneshot(entry, problems),
+            "Install" => install::check(entry, problems),
+            "Quadlet" if entry.key == "DefaultDependencies" => {}
+            other if other.starts_with("X-") => {}
+            other if other == kind.section => check_key(entry, kind, problems),
+            other => problems.push(entry.problem(format!(
+                "there is no section [{other}]: [Unit], [{}], [Service], [Install] and [Quadlet] are known",
+                kind.section
+            ))),
+        }
+    }
+}
+
+fn check_key(entry: &Entry, kind: &Kind, problems: &mut Vec<Problem>) {
+    let found = kind.keys.iter().find(|(key, _)| *key == entry.key);
+    match found {
+        Some((_, Refused(reason))) => {
+            problems.push(entry.problem(format!("not supported: {reason}")));
+        }
+        Some(_) => {}
+        None => {
+            let hint = similar_in(kind.keys, &entry.key);
+            let hint = hint.map_or(String::new(), |key| format!("; `{key}` is meant?"));
+            problems.push(entry.problem(format!("there is no such key{hint}")));
+        }
+    }
+}
+
+fn special(translation: &mut Translation<'_>, entries: &[Entry], kind: &Kind) {
+    if kind.section == "Network" {
+        translation.only("Driver", &["bridge"], "networks are bridges");
+        let given = "addresses are given by the launcher";
+        translation.only("IPAMDriver", &["host-local"], given);
+        translation.boolean("NetworkDeleteOnStop");
+        options(translation, entries);
+    } else {
+        translation.only("Driver", &["local"], NO_DRIVERS);
+        let copy = "a new volume has what the first container's image has there";
+        translation.only("Copy", &["true", "yes", "on", "1"], copy);
+    }
+}
+
+/// `Options=` of networks: `mtu=…` and `isolate=…`, with commas between them.
+fn options(translation: &mut Translation<'_>, entries: &[Entry]) {
+    for entry in list(entries, "Network", "Options") {
+        for option in entry
+            .value
+            .split([',', ' '])
+            .filter(|option| !option.is_empty())
+        {
+            match option
+                .split_once('=')
+                .map(|(key, value)| (key.trim_start_matches("com.docker.network.driver."), value))
+            {
+                Some(("mtu", value)) if is_number(value).is_ok() => {
+                    translation.words.push(format!("--mtu={value}"));
+                }
+                Some(("isolate", value)) if is_boolean(value) == Some(false) => {
+                    translation.words.push("--no-isolate".to_owned());
+                }
+                Some(("isolate", value)) if is_boolean(value) == Some(true) => {}
+                _ => {
+                    let text = format!(
+                        "`{option}` is not supported: `mtu=BYTES` and `isolate=yes|no` are"
+                    );
+                    translation.problems.push(entry.problem(text));
+                }
+            }
+        }
+    }
+}
+
+fn name(
+    file: &QuadletFile,
+    kind: &Kind,
+    entries: &[Entry],
+    translation: &mut Translation<'_>,
+) -> String {
+    let name = resource_name(file).unwrap_or_default();
+    if let Err(error) = name.parse::<Name>() {
+        let key = format!("{}Name", kind.section);
+        let problem = match last(entries, kind.section, &key) {
+            Some(entry) => entry.problem(error.to_string()),
+            None => about(file, format!("{error}; `{key}=` gives another name")),
+        };
+        translation.problems.push(problem);
+    }
+    name
+}
+
+fn is_deleted_on_stop(entries: &[Entry]) -> bool {
+    let entry = last(entries, "Network", "NetworkDeleteOnStop");
+    entry.and_then(|entry| is_boolean(&entry.value)) == Some(true)
+}
+
+fn text(
+    file: &QuadletFile,
+    entries: &[Entry],
+    command: &str,
+    stop: Option<String>,
+    problems: &mut Vec<Problem>,
+) -> Option<String> {
+    let source = format!("{}/{}", file.folder, file.name);
+    let mut options: Vec<(&str, &str, String)> = vec![("Unit", "SourcePath", source)];
+    let of = |section: &'static str| entries.iter().filter(move |entry| entry.section == section);
+    options.extend(of("Unit").map(|e| ("Unit", e.key.as_str(), translate(&e.key, &e.value))));
+    for (key, value) in [
+        ("Type", "oneshot"),
+        ("RemainAfterExit", "yes"),
+        ("SyslogIdentifier", "%N"),
+    ] {
+        options.push(("Service", key, value.to_owned()));
+    }
+    options.extend(of("Service").map(|e| ("Service", e.key.as_str(), e.value.clone())));
+    options.push(("Service", "ExecStart", command.to_owned()));
+    options.extend(stop.map(|command| ("Service", "ExecStop", command)));
+    options.extend(of("Install").map(|e| ("Install", e.key.as_str(), e.value.clone())));
+    let written = options
+        .iter()
+        .map(|(section, key, value)| (*section, *key, value.as_str()));
+    match UnitFile::from_options(written) {
+        Ok(unit) => Some(unit.text().to_owned()),
+        Err(error) => {
+            problems.push(about(file, error.to_string()));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quadlet::{generate, generate_among};
+
+    fn file(name: &str, text: &str) -> QuadletFile {
+        QuadletFile {
+            name: name.to_owned(),
+            folder: "/etc/containers/systemd".to_owned(),
+            text: text.to_owned(),
+            drop_ins: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_network_is_a_unit_that_makes_it() {
+        let text = "[Unit]\nAfter=other.network b.service\n[Network]\nSubnet=10.5.0.0/24\nGateway=10.5.0.9\nIPv6=yes\n\
+            Internal=no\nLabel=a=b\nOptions=mtu=1400,isolate=no\nNetworkDeleteOnStop=true\n[Install]\nWantedBy=multi-user.target\n";
+        let unit = generate(&file("front.network", text)).unwrap();
+        let expected = "\
+[Unit]
+SourcePath=/etc/containers/systemd/front.network
+After=other-network.service b.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+SyslogIdentifier=%N
+ExecStart=/usr/bin/launch network create --ignore --gateway=10.5.0.9 --ipv6 --label=a=b --subnet=10.5.0.0/24 --mtu=1400 --no-isolate front
+ExecStop=/usr/bin/launch network rm front
+
+[Install]
+WantedBy=multi-user.target
+";
+        assert_eq!(unit.text, expected);
+        assert_eq!(unit.name, "front-network.service");
+        assert_eq!(
+            unit.links,
+            ["multi-user.target.wants/front-network.service"]
+        );
+    }
+
+    #[test]
+    fn a_volume_is_a_unit_that_makes_it() {
+        let unit = generate(&file(
+            "data.volume",
+            "[Volume]\nVolumeName=shop\nCopy=yes\n",
+        ))
+        .unwrap();
+        assert_eq!(unit.name, "data-volume.service");
+        let command = "ExecStart=/usr/bin/launch volume create --ignore shop\n";
+        assert!(unit.text.contains(command), "{}", unit.text);
+    }
+
+    #[test]
+    fn containers_name_files_and_wait_for_their_units() {
+        let others = [
+            file("front.network", "[Network]\n"),
+            file("data.volume", "[Volume]\nVolumeName=shop\n"),
+        ];
+        let siblings = Siblings::of(&others);
+        let text = "[Container]\nImage=a\nNetwork=front.network\nVolume=data.volume:/data:ro\n\
+            Mount=type=volume,source=data.volume,target=/srv\n";
+        let unit = generate_among(&file("web.container", text), &siblings)
+            .unwrap()
+            .text;
+        for line in [
+            "Requires=front-network.service\nAfter=front-network.service\n",
+            "Requires=data-volume.service\nAfter=data-volume.service\n",
+        ] {
+            assert_eq!(unit.matches(line).count(), 1, "{unit}");
+        }
+        for option in [
+            "--network=front ",
+            "--volume=shop:/data:ro ",
+            "--mount=type=volume,source=shop,target=/srv ",
+        ] {
+            assert!(unit.contains(option), "{unit}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place() {
+        let cases = [
+            (
+                "a.network",
+                "[Network]\nSubnt=1\n",
+                "a.network:2: [Network] Subnt: there is no such key; `Subnet` is meant?",
+            ),
+            (
+                "a.network",
+                "[Network]\nSubnet=10.0.0.0\n",
+                "a.network:2: [Network] Subnet: ",
+            ),
+            (
+                "a.network",
+                "[Network]\nDriver=macvlan\n",
+                "a.network:2: [Network] Driver: ",
+            ),
+            (
+                "a.network",
+                "[Network]\nOptions=vlan=5\n",
+                "a.network:2: [Network] Options: ",
+            ),
+            (
+                "a.network",
+                "[Network]\nNetworkName=a/b\n",
+                "a.network:2: [Network] NetworkName: ",
+            ),
+            (
+                "a.network",
+                "[Container]\nImage=a\n",
+                "a.network:2: [Container] Image: there is no section",
+            ),
+            ("a b.network", "[Network]\n", "a b.network: "),
+            (
+                "a@.network",
+                "[Network]\n",
+                "a@.network: templates are for containers",
+            ),
+            (
+                "a.volume",
+                "[Volume]\nDevice=/dev/sda\n",
+                "a.volume:2: [Volume] Device: not supported: ",
+            ),
+            (
+                "a.volume",
+                "[Volume]\nCopy=no\n",
+                "a.volume:2: [Volume] Copy: ",
+            ),
+            (
+                "a.volume",
+                "[Volume]\n[Service]\nType=simple\n",
+                "a.volume:3: [Service] Type: ",
+            ),
+        ];
+        for (name, text, expected) in cases {
+            let problems = generate(&file(name, text)).unwrap_err();
+            assert!(
+                problems[0].to_string().starts_with(expected),
+                "{text}: {problems:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_key_has_its_place_in_the_tables() {
+        for kind in [NETWORK, VOLUME] {
+            let names: Vec<&str> = kind.keys.iter().map(|(name, _)| *name).collect();
+            let mut sorted = names.clone();
+            sorted.sort_unstable();
+            sorted.dedup();
+            assert_eq!(names, sorted, "sorted, each once");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Containers as lists and inspections show them.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::filters::Filters;
+use crate::human::timestamp;
+use crate::record::Record;
+use crate::state::State;
+
+/// The filters that lists of containers know.
+pub const FILTERS: &[&str] = &[
+    "ancestor", "before", "exited", "id", "label", "label!", "name", "since", "status",
+];
+
+/// Whether filters other than `before` and `since` let a container through.
+pub fn is_wanted(record: &Record, state: &State, filters: &Filters) -> bool {
+    let code = state.exit_code().to_string();
+    filters.allows("id", |wanted| record.id_begins(wanted))
+        && filters.allows("name", |wanted| {
+            // Docker's is a regular expression over the name with its slash; a part is what is typed.
+            record
+                .name
+                .contains(wanted.trim_start_matches(['^', '/']).trim_end_matches('$'))
+        })
+        && filters.allows("status", |wanted| wanted == state.status())
+        && filters.allows("exited", |wanted| {
+            wanted == code && matches!(state, State::Exited(_))
+        })
+        && filters.allows("ancestor", |wanted| {
+            record.image == wanted
+                || record.image_id == wanted
+                || record
+                    .image
+                    .split_once(':')
+                    .is_some_and(|(name, _)| name == wanted)
+        })
+        && filters.allows_labels(&record.labels)
+}
+
+/// An entry of a list.
+pub fn list_entry(record: &Record, state: &State, now: Timestamp) -> Value {
+    json!({
+        "Id": record.id,
+        "Names": [format!("/{}", record.name)],
+        "Image": record.image,
+        "ImageID": record.image_id,
+        "Command": record.command.join(" "),
+        "Created": timestamp(record.created).as_second(),
+        "Ports": ports(&record.host_config, state),
+        "Labels": record.labels,
+        "State": state.status(),
+        "Status": state.sentence(now),
+        "HostConfig": {"NetworkMode": network_mode(record)},
+        "NetworkSettings": {"Networks": {network_mode(record): {}}},
+        "Mounts": record.mounts,
+    })
+}
+
+fn network_mode(record: &Record) -> &str {
+    let mode = record.host_config["NetworkMode"].as_str();
+    match mode.unwrap_or_default() {
+        "" | "default" => "bridge",
+        other => other,
+    }
+}
+
+/// Ports that are published while it runs.
+fn ports(host_config: &Value, state: &State) -> Vec<Value> {
+    let bindings = host_config["PortBindings"].as_object();
+    let Some(bindings) = bindings.filter(|_| state.is_running()) else {
+        return Vec::new();
+    };
+    let mut ports = Vec::new();
+    for (port, hosts) in bindings {
+        let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+        let number: u16 = number.parse().unwrap_or(0);
+        for host in hosts.as_array().into_iter().flatten() {
+            let public = host["HostPort"]
+                .as_str()
+                .and_then(|port| port.parse::<u16>().ok());
+            let address = host["HostIp"]
+                .as_str()
+                .filter(|address| !address.is_empty());
+            ports.push(json!({
+                "IP": address.unwrap_or("0.0.0.0"),
+                "PrivatePort": number,
+                "PublicPort": public,
+                "Type": protocol,
+            }));
+        }
+    }
+    ports
+}
+
+/// All of a container.
+pub fn inspect(record: &Record, state: &State, problem: &str, restarts: u32) -> Value {
+    let (path, arguments) = match record.command.split_first() {
+        Some((path, arguments)) => (path.as_str(), arguments),
+        None => ("", &[][..]),
+    };
+    json!({
+        "Id": record.id,
+        "Created": timestamp(record.created).to_string(),
+        "Path": path,
+        "Args": arguments,
+        "State": state.inspect(problem),
+        "Image": record.image_id,
+        "ResolvConfPath": "",
+        "HostnamePath": "",
+        "HostsPath": "",
+        "LogPath": "",
+        "Name": format!("/{}", record.name),
+        "RestartCount": restarts,
+        "Driver": "overlayfs",
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": null,
+        "HostConfig": host_config(record),
+        "GraphDriver": {"Name": "overlayfs", "Data": null},
+        "Mounts": record.mounts,
+        "Config": record.config,
+        "NetworkSettings": {
+            "Ports": {},
+            "Networks": {network_mode(record): {}},
+        },
+    })
+}
+
+/// As it came, with what may have changed since.
+fn host_config(record: &Record) -> Value {
+    let mut value = record.host_config.clone();
+    if value.is_object() {
+        value["NetworkMode"] = json!(network_mode(record));
+        value["LogConfig"] = json!({"Type": "journald", "Config": {}});
+        value["RestartPolicy"] = json!({
+            "Name": record.restart.name(),
+            "MaximumRetryCount": record.restart.count(),
+        });
+    }
+    value
+}

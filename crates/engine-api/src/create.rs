@@ -1,0 +1,95 @@
+//! A container that is to be made: the body of `POST /containers/create` becomes options of `launch run`.
+//!
+//! Each value is read by its type in `container-model`, so that what `launch` would refuse is refused at once,
+//! and by the field's name. Nothing is looked up: neither the image nor volumes.
+
+mod config;
+mod host_config;
+mod words;
+
+use std::collections::BTreeMap;
+
+use container_model::ContainerOptions;
+use serde_json::Value;
+
+use crate::ApiError;
+use crate::fields::Fields;
+use crate::record::RestartPolicy;
+use words::Words;
+
+/// Docker's seconds between the stop signal and the kill.
+pub const STOP_TIMEOUT: u32 = 10;
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Creation {
+    /// The image, as the client names it.
+    pub image: String,
+    /// Options of `launch run`, without the image.
+    pub options: Vec<String>,
+    /// What replaces the image's command.
+    pub arguments: Vec<String>,
+    /// The same as values.
+    pub values: ContainerOptions,
+    /// What systemd does at the container's end.
+    pub restart: RestartPolicy,
+    /// Whether the container goes when it ends.
+    pub is_removed_at_end: bool,
+    /// Whether it has a terminal.
+    pub has_terminal: bool,
+    /// Whether its standard input is open.
+    pub has_input: bool,
+    /// Seconds between the stop signal and the kill.
+    pub stop_timeout: u32,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// `Config` as it came, for whoever inspects.
+    pub config: Value,
+    /// `HostConfig` as it came.
+    pub host_config: Value,
+}
+
+impl Creation {
+    /// Reads the body.
+    pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
+        let mut fields = Fields::parse(body)?;
+        let mut host = fields.object("HostConfig")?;
+        let networking = fields.object("NetworkingConfig")?;
+        let config = fields.rest();
+        let host_config = host.rest();
+        let mut words = Words::default();
+        let own = config::read(&mut fields, &mut words)?;
+        let lifetime = host_config::read(&mut host, &mut words)?;
+        fields.finish()?;
+        host.finish()?;
+        networking_config(networking)?;
+        let (options, values) = words.finish()?;
+        Ok(Self {
+            image: own.image,
+            options,
+            arguments: own.arguments,
+            values,
+            restart: lifetime.restart,
+            is_removed_at_end: lifetime.is_removed_at_end,
+            has_terminal: own.has_terminal,
+            has_input: own.has_input,
+            stop_timeout: own.stop_timeout,
+            labels: own.labels,
+            config,
+            host_config,
+        })
+    }
+}
+
+/// Which network it is stands in `HostConfig`; wishes for it beyond that are not supported.
+fn networking_config(mut fields: Fields) -> Result<(), ApiError> {
+    let mut networks = fields.object("EndpointsConfig")?;
+    for name in networks.names() {
+        networks.object(&name)?.finish()?;
+    }
+    networks.finish()?;
+    fields.finish()
+}
+
+#[cfg(test)]
+mod tests;

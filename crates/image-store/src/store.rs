@@ -1,0 +1,78 @@
+//! containerd: where images and root file systems are.
+//!
+//! A [`Store`] speaks to its services in a namespace of ours; what is written under a lease is safe from
+//! containerd's garbage collection until the lease is over. It knows no archive, registry or container.
+
+mod content;
+mod images;
+mod leases;
+mod snapshots;
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use containerd_client::tonic::metadata::{Ascii, MetadataValue};
+use containerd_client::tonic::transport::Channel;
+use containerd_client::tonic::{Code, Request, Status};
+
+pub use images::Image;
+pub use snapshots::RootMount;
+
+const SOCKET: &str = "/run/containerd/containerd.sock";
+/// Not Docker's or Kubernetes': nobody else's garbage is ours to collect.
+const NAMESPACE: &str = "keelson";
+
+/// A connection.
+#[derive(Debug, Clone)]
+pub struct Store {
+    channel: Channel,
+    lease: Option<MetadataValue<Ascii>>,
+}
+
+impl Store {
+    /// Connects to the machine's containerd.
+    pub async fn connect() -> anyhow::Result<Self> {
+        let channel = containerd_client::connect(Path::new(SOCKET)).await;
+        Ok(Self {
+            channel: channel.with_context(|| format!("containerd does not answer on {SOCKET}"))?,
+            lease: None,
+        })
+    }
+
+    /// A call's message with the headers that containerd wants.
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        let headers = request.metadata_mut();
+        headers.insert(
+            "containerd-namespace",
+            MetadataValue::from_static(NAMESPACE),
+        );
+        if let Some(lease) = &self.lease {
+            headers.insert("containerd-lease", lease.clone());
+        }
+        request
+    }
+}
+
+/// An answer that may say that there is no such thing.
+fn found<T>(answer: Result<T, Status>) -> anyhow::Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(status) if status.code() == Code::NotFound => Ok(None),
+        Err(status) => Err(plain(&status)),
+    }
+}
+
+/// An answer that may say that it is there already.
+fn new<T>(answer: Result<T, Status>) -> anyhow::Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(status) if status.code() == Code::AlreadyExists => Ok(None),
+        Err(status) => Err(plain(&status)),
+    }
+}
+
+/// containerd's message without the protocol's words around it.
+fn plain(status: &Status) -> anyhow::Error {
+    anyhow::anyhow!("containerd: {}", status.message())
+}

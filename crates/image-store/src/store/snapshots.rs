@@ -1,0 +1,197 @@
+//! Snapshots: layers unpacked one over the other, and the writable one of each container.
+//!
+//! It mounts nothing: a [`RootMount`] is what somebody else mounts.
+
+use std::collections::HashMap;
+
+use anyhow::bail;
+use container_model::digest::Digest;
+use containerd_client::services::v1::ApplyRequest;
+use containerd_client::services::v1::diff_client::DiffClient;
+use containerd_client::services::v1::snapshots::snapshots_client::SnapshotsClient;
+use containerd_client::services::v1::snapshots::{
+    CommitSnapshotRequest, ListSnapshotsRequest, MountsRequest, PrepareSnapshotRequest,
+    RemoveSnapshotRequest, StatSnapshotRequest,
+};
+use containerd_client::types::{Descriptor, Mount};
+
+use super::{Store, found, new, plain};
+
+/// containerd's default on Linux, and ours.
+const SNAPSHOTTER: &str = "overlayfs";
+/// Marks the snapshots of containers, with the container's name.
+const CONTAINER_LABEL: &str = "keelson.launch/container";
+/// What has it is kept until somebody removes it.
+const ROOT_LABEL: &str = "containerd.io/gc.root";
+
+/// One mount that makes a root file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootMount {
+    /// `overlay` or `bind`.
+    pub kind: String,
+    /// What is bound.
+    pub source: String,
+    /// Options such as `upperdir=…`.
+    pub options: Vec<String>,
+}
+
+impl Store {
+    /// Unpacks a layer over another, unless that was done.
+    pub async fn unpack(
+        &self,
+        layer: &Descriptor,
+        difference: &Digest,
+        chain: &Digest,
+        parent: Option<&Digest>,
+    ) -> anyhow::Result<()> {
+        if self.has_snapshot(chain.as_str()).await? {
+            return Ok(());
+        }
+        let key = format!("launch-unpack-{}-{}", std::process::id(), chain.hex());
+        let parent = parent.map_or(String::new(), ToString::to_string);
+        let mounts = self.prepare(&key, &parent, HashMap::new()).await?;
+        let applied = self.apply(layer, mounts).await;
+        let commit = match applied {
+            Ok(applied) if applied == difference.as_str() => {
+                self.commit(&key, chain.as_str()).await
+            }
+            Ok(applied) => Err(anyhow::anyhow!(
+                "the layer {} unpacks to {applied}, and the image says {difference}",
+                layer.digest
+            )),
+            Err(error) => Err(error),
+        };
+        if commit.is_err() {
+            let _removed = self.remove_snapshot(&key).await;
+        }
+        commit
+    }
+
+    async fn has_snapshot(&self, name: &str) -> anyhow::Result<bool> {
+        let message = StatSnapshotRequest {
+            snapshotter: SNAPSHOTTER.to_owned(),
+            key: name.to_owned(),
+        };
+        let mut client = SnapshotsClient::new(self.channel.clone());
+        Ok(found(client.stat(self.request(message)).await)?.is_some())
+    }
+
+    async fn prepare(
+        &self,
+        key: &str,
+        parent: &str,
+        labels: HashMap<String, String>,
+    ) -> anyhow::Result<Vec<Mount>> {
+        let message = PrepareSnapshotRequest {
+            snapshotter: SNAPSHOTTER.to_owned(),
+            key: key.to_owned(),
+            parent: parent.to_owned(),
+            labels,
+        };
+        let mut client = SnapshotsClient::new(self.channel.clone());
+        let answer = client.prepare(self.request(message)).await;
+        Ok(answer.map_err(|status| plain(&status))?.into_inner().mounts)
+    }
+
+    async fn apply(&self, layer: &Descriptor, mounts: Vec<Mount>) -> anyhow::Result<String> {
+        let message = ApplyRequest {
+            diff: Some(layer.clone()),
+            mounts,
+            ..ApplyRequest::default()
+        };
+        let mut client = DiffClient::new(self.channel.clone());
+        let answer = client.apply(self.request(message)).await;
+        let applied = answer
+            .map_err(|status| plain(&status))?
+            .into_inner()
+            .applied;
+        Ok(applied.unwrap_or_default().digest)
+    }
+
+    async fn commit(&self, key: &str, name: &str) -> anyhow::Result<()> {
+        let message = CommitSnapshotRequest {
+            snapshotter: SNAPSHOTTER.to_owned(),
+            name: name.to_owned(),
+            key: key.to_owned(),
+            labels: HashMap::new(),
+        };
+        let mut client = SnapshotsClient::new(self.channel.clone());
+        // Another launcher may have been quicker.
+        if new(client.commit(self.request(message)).await)?.is_none() {
+            self.remove_snapshot(key).await?;
+        }
+        Ok(())
+    }
+
+    async fn mounts(&self, key: &str) -> anyhow::Result<Vec<Mount>> {
+        let message = MountsRequest {
+            snapshotter: SNAPSHOTTER.to_owned(),
+            key: key.to_owned(),
+        };
+        let mut client = SnapshotsClient::new(self.channel.clone());
+        let answer = client.mounts(self.request(message)).await;
+        Ok(answer.map_err(|status| plain(&status))?.into_inner().mounts)
+    }
+
+    /// The writable root of a container, over an image's layers: the one that it has, or a new one.
+    pub async fn container_root(&self, container: &str, top: &Digest) -> anyhow::Result<RootMount> {
+        let labels = [
+            (CONTAINER_LABEL, container),
+            // containerd wants a value, and reads none.
+            (ROOT_LABEL, "container"),
+        ];
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let key = container_key(container);
+        let mut mounts = if self.has_snapshot(&key).await? {
+            self.mounts(&key).await?
+        } else {
+            self.prepare(&key, top.as_str(), labels.into()).await?
+        };
+        match (mounts.pop(), mounts.is_empty()) {
+            (Some(mount), true) => Ok(RootMount {
+                kind: mount.r#type,
+                source: mount.source,
+                options: mount.options,
+            }),
+            _ => bail!("the snapshotter {SNAPSHOTTER} gives more than one mount"),
+        }
+    }
+
+    /// Removes a container's writable root; that there is none is no error.
+    pub async fn remove_container_root(&self, container: &str) -> anyhow::Result<()> {
+        self.remove_snapshot(&container_key(container)).await
+    }
+
+    /// The names of containers that have a writable root.
+    pub async fn container_roots(&self) -> anyhow::Result<Vec<String>> {
+        let message = ListSnapshotsRequest {
+            snapshotter: SNAPSHOTTER.to_owned(),
+            filters: vec![format!("labels.\"{CONTAINER_LABEL}\"")],
+        };
+        let mut client = SnapshotsClient::new(self.channel.clone());
+        let answer = client.list(self.request(message)).await;
+        let mut answers = answer.map_err(|status| plain(&status))?.into_inner();
+        let mut names = Vec::new();
+        while let Some(answer) = answers.message().await.map_err(|status| plain(&status))? {
+            let labels = answer
+                .info
+                .into_iter()
+                .map(|mut info| info.labels.remove(CONTAINER_LABEL));
+            names.extend(labels.flatten());
+        }
+        Ok(names)
+    }
+
+    async fn remove_snapshot(&self, key: &str) -> anyhow::Result<()> {
+        let message = RemoveSnapshotRequest {
+            snapshotter: SNAPSHOTTER.to_owned(),
+            key: key.to_owned(),
+        };
+        let mut client = SnapshotsClient::new(self.channel.clone());
+        found(client.remove(self.request(message)).await).map(|_| ())
+    }
+}
+
+fn container_key(container: &str) -> String {
+    format!("launch-{container}")
+}

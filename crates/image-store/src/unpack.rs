@@ -1,0 +1,116 @@
+//! From a manifest to a root file system: its configuration read, its layers unpacked one over the other.
+//!
+//! What was unpacked before is not unpacked again.
+
+use std::collections::HashMap;
+
+use anyhow::{Context as _, bail};
+use container_model::digest::Digest;
+use container_model::oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest};
+use containerd_client::types::Descriptor;
+
+use crate::archive::digest_of;
+use crate::platform;
+use crate::store::{Image, Store};
+
+/// On a configuration, it keeps the unpacked layers as long as the image is there.
+const SNAPSHOT_LABEL: &str = "containerd.io/gc.ref.snapshot.overlayfs";
+
+/// An image that can be run.
+#[derive(Debug)]
+pub struct Unpacked {
+    /// What it says of itself.
+    pub configuration: ImageConfiguration,
+    /// The snapshot of all its layers.
+    pub top: Digest,
+}
+
+/// The labels of a manifest, which keep what it refers to from the garbage collection.
+pub fn references(manifest: &ImageManifest) -> HashMap<String, String> {
+    let parts = std::iter::once(manifest.config()).chain(manifest.layers());
+    let label = |(number, part): (usize, &container_model::oci_spec::image::Descriptor)| {
+        (
+            format!("containerd.io/gc.ref.content.{number}"),
+            part.digest().to_string(),
+        )
+    };
+    parts.enumerate().map(label).collect()
+}
+
+/// Unpacks an image that is in the store.
+pub async fn unpack(store: &Store, image: &Image) -> anyhow::Result<Unpacked> {
+    let manifest = manifest(store, image).await?;
+    let config: Digest = manifest.config().digest().to_string().parse()?;
+    let configuration = store.document(&config).await?;
+    let configuration: ImageConfiguration =
+        serde_json::from_slice(&configuration).context("the image's configuration")?;
+    let differences = configuration.rootfs().diff_ids();
+    if differences.len() != manifest.layers().len() || differences.is_empty() {
+        bail!(
+            "the image has {} layers, and its configuration says {}",
+            manifest.layers().len(),
+            differences.len()
+        );
+    }
+    let mut top: Option<Digest> = None;
+    for (layer, difference) in manifest.layers().iter().zip(differences) {
+        let difference: Digest = difference.parse()?;
+        let chain = chain(top.as_ref(), &difference);
+        let layer = Descriptor {
+            media_type: layer.media_type().to_string(),
+            digest: layer.digest().to_string(),
+            size: i64::try_from(layer.size())?,
+            ..Descriptor::default()
+        };
+        store
+            .unpack(&layer, &difference, &chain, top.as_ref())
+            .await?;
+        top = Some(chain);
+    }
+    let top = top.context("the image has no layer")?;
+    let label = (SNAPSHOT_LABEL.to_owned(), top.to_string());
+    store.label(&config, HashMap::from([label])).await?;
+    Ok(Unpacked { configuration, top })
+}
+
+/// The manifest of an image, or of what of its index is for this machine.
+pub async fn manifest(store: &Store, image: &Image) -> anyhow::Result<ImageManifest> {
+    let mut bytes = store.document(&image.digest).await?;
+    if image.media_type.contains("index") || image.media_type == platform::DOCKER_LIST {
+        let index: ImageIndex = serde_json::from_slice(&bytes)?;
+        let chosen = platform::choose(&index).with_context(|| {
+            format!(
+                "{} has nothing for {}",
+                image.name,
+                platform::architecture()
+            )
+        })?;
+        bytes = store
+            .document(&chosen.digest().to_string().parse()?)
+            .await?;
+    }
+    serde_json::from_slice(&bytes).context("the image's manifest")
+}
+
+/// The name of a layer with all below it, by OCI's rule.
+fn chain(parent: Option<&Digest>, difference: &Digest) -> Digest {
+    match parent {
+        None => difference.clone(),
+        Some(parent) => digest_of(format!("{parent} {difference}").as_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chains_are_ocis() {
+        let digest = |byte: u8| Digest::from_sha256(&[byte; 32]);
+        let first = chain(None, &digest(1));
+        assert_eq!(first, digest(1));
+        let second = chain(Some(&first), &digest(2));
+        let text = format!("sha256:{} sha256:{}", "01".repeat(32), "02".repeat(32));
+        assert_eq!(second, digest_of(text.as_bytes()));
+    }
+}

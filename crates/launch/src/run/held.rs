@@ -1,0 +1,67 @@
+//! What a container holds of the machine while it runs: its network, its ports and its volumes.
+//!
+//! All of it is held by descriptors, which the monitor gets: whoever is killed holds nothing any more.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+
+use container_model::name::Name;
+use container_model::options::ContainerOptions;
+use container_network::Attachment;
+
+use super::folder::keep_across_exec;
+use super::unit::Unit;
+use super::{network, volumes};
+
+/// All of it.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) attachment: Option<Attachment>,
+    pub(super) volumes: volumes::Taken,
+}
+
+impl Held {
+    /// Takes everything. If that fails, or later something else does, [`give_back`] removes what was made.
+    pub(super) fn take(
+        name: &Name,
+        unit: &Unit,
+        options: &ContainerOptions,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            // First: a volume may take long to fill, and a port that is in use is told at once.
+            attachment: network::connect(name, unit, options)?,
+            volumes: volumes::take(name, options)?,
+        })
+    }
+
+    /// By which path the runtime finds the namespace of the network.
+    pub(super) fn network_namespace(&self) -> Option<PathBuf> {
+        self.attachment
+            .as_ref()
+            .map(|one| one.namespace_path().into())
+    }
+
+    fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let network = self.attachment.iter().flat_map(Attachment::descriptors);
+        network.chain(self.volumes.uses.iter().map(AsFd::as_fd))
+    }
+
+    /// Lets the program that this one becomes hold it.
+    pub(super) fn keep_across_exec(&self) -> anyhow::Result<()> {
+        self.descriptors().try_for_each(keep_across_exec)
+    }
+}
+
+/// Removes what was made for a container. That there is nothing is no error, and one failure does not hinder the other.
+pub(super) fn give_back(name: &Name) -> anyhow::Result<()> {
+    let disconnected = network::disconnect(name);
+    let removed = volumes::remove_nameless(name);
+    disconnected.and(removed)
+}
+
+/// Which containers something was made for.
+pub(super) fn holders() -> Vec<Name> {
+    let mut names = network::connected();
+    names.extend(volumes::with_nameless());
+    names
+}

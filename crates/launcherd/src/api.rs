@@ -1,0 +1,138 @@
+//! From a request to whoever answers it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine_api::query::Query;
+use engine_api::route::{ContainerRoute, ImageRoute};
+use engine_api::version::{self, NEWEST};
+use engine_api::{ApiError, Route};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper::header::HeaderValue;
+use hyper::{Request, Response};
+
+use crate::answer::{self, Answer, Body};
+use crate::engine::Engine;
+use crate::{
+    attach, containers, images, load, logs, networks, processes, stats, system, volumes, wait,
+};
+
+/// No description of a container is longer.
+const BODY_MAX: usize = 4 * 1024 * 1024;
+
+/// Answers a request.
+pub(crate) async fn answer(engine: &Arc<Engine>, request: Request<Incoming>) -> Response<Body> {
+    let what = format!("{} {}", request.method(), request.uri().path());
+    let answered = dispatch(engine, request).await;
+    let mut response = answered.unwrap_or_else(|error| {
+        tracing::debug!("{what}: {} {error}", error.status);
+        answer::error(&error)
+    });
+    let headers = response.headers_mut();
+    headers.insert("api-version", HeaderValue::from_static(NEWEST));
+    headers.insert("ostype", HeaderValue::from_static("linux"));
+    let server = concat!("launcherd/", env!("CARGO_PKG_VERSION"));
+    headers.insert("server", HeaderValue::from_static(server));
+    response
+}
+
+async fn dispatch(engine: &Arc<Engine>, request: Request<Incoming>) -> Answer {
+    let path = version::strip(request.uri().path())?;
+    let route = Route::parse(request.method().as_str(), path)?;
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    match route {
+        Route::Ping => system::ping(),
+        Route::Version => system::version(),
+        Route::Info => system::info(engine).await,
+        Route::Events => system::events(engine, &query),
+        Route::DiskUsage => system::disk_usage(engine).await,
+        Route::Auth => Err(ApiError::not_implemented("logging in to registries")),
+        Route::ContainerList => containers::list(engine, &query).await,
+        Route::ContainerCreate => containers::create(engine, &query, &body(request).await?).await,
+        Route::ContainerPrune => containers::prune(engine, &query).await,
+        Route::Container(id, to) => container(engine, &id, to, &query, request).await,
+        Route::Exec(..) => Err(ApiError::not_implemented("executing in containers")),
+        Route::ImageList => images::list(engine, &query).await,
+        Route::ImageCreate => Err(ApiError::not_implemented("pulling images: load them")),
+        Route::ImageLoad => load::load(engine, request.into_body()).await,
+        Route::ImagesSave => Err(ApiError::not_implemented("saving images")),
+        Route::ImagePrune => images::prune(engine, &query).await,
+        Route::ImageSearch => Err(ApiError::not_implemented("searching registries")),
+        Route::Image(name, to) => image(engine, &name, to, &query).await,
+        Route::VolumeList => volumes::list(engine, &query),
+        Route::VolumeCreate => volumes::create(engine, &body(request).await?),
+        Route::VolumePrune => volumes::prune(engine, &query),
+        Route::Volume(name, to) => volumes::one(engine, &name, to),
+        Route::NetworkList => networks::list(&query),
+        Route::NetworkCreate => networks::create(engine, &body(request).await?),
+        Route::NetworkPrune => networks::prune(&query),
+        Route::Network(name, to) => networks::one(engine, &name, to),
+        Route::Swarm => Err(ApiError {
+            status: 503,
+            message: "This node is not a swarm manager: launcherd does not support swarm"
+                .to_owned(),
+        }),
+        Route::Missing(what) => Err(ApiError::not_implemented(what)),
+    }
+}
+
+async fn container(
+    engine: &Arc<Engine>,
+    id: &str,
+    to: ContainerRoute,
+    query: &Query,
+    request: Request<Incoming>,
+) -> Answer {
+    use ContainerRoute as To;
+    let record = engine.records.find(id)?;
+    let done = match to {
+        To::Inspect => return containers::inspect(engine, &record).await,
+        To::Wait => return wait::wait(engine, record, query),
+        To::Logs => return logs::logs(engine, record, query),
+        To::Start => containers::start(engine, &record).await,
+        To::Stop => containers::stop(engine, &record, query).await,
+        To::Restart => containers::restart(engine, &record, query).await,
+        To::Kill => containers::kill(engine, &record, query).await,
+        To::Rename => containers::rename(engine, record, query).await,
+        To::Delete => containers::delete(engine, &record, query).await,
+        To::Update => {
+            containers::update(engine, record, &body(request).await?).await?;
+            return answer::json(&serde_json::json!({"Warnings": []}));
+        }
+        To::Attach => return attach::attach(engine, record, query, request).await,
+        To::Resize => Err(ApiError::not_implemented("terminals")),
+        To::Exec => Err(ApiError::not_implemented("executing in containers")),
+        To::Stats => return stats::stats(engine, record, query).await,
+        To::Top => return processes::top(&record, query),
+        To::Changes => Err(ApiError::not_implemented("differences to the image")),
+        To::ArchiveFacts | To::ArchiveGet | To::ArchivePut => {
+            Err(ApiError::not_implemented("copying from and to containers"))
+        }
+    };
+    done?;
+    answer::no_content()
+}
+
+async fn image(engine: &Engine, name: &str, to: ImageRoute, query: &Query) -> Answer {
+    match to {
+        ImageRoute::Inspect => answer::json(&images::find(engine, name).await?.facts.inspect()),
+        ImageRoute::History => answer::json(&images::find(engine, name).await?.facts.history()),
+        ImageRoute::Tag => images::tag(engine, name, query).await,
+        ImageRoute::Delete => images::delete(engine, name, query).await,
+        ImageRoute::Save => Err(ApiError::not_implemented("saving images")),
+    }
+}
+
+/// A body that is read as a whole.
+async fn body(request: Request<Incoming>) -> Result<Bytes, ApiError> {
+    let read = Limited::new(request.into_body(), BODY_MAX).collect().await;
+    let read = read.map_err(|error| ApiError::bad_request(format!("the body: {error}")))?;
+    let bytes = read.to_bytes();
+    // Clients leave it out where everything is as usual.
+    Ok(if bytes.is_empty() {
+        Bytes::from_static(b"{}")
+    } else {
+        bytes
+    })
+}

@@ -1,0 +1,102 @@
+//! Containers looked at: lists, one of them, and those that are over removed.
+
+use std::sync::Arc;
+
+use engine_api::container_answer::{self, FILTERS};
+use engine_api::filters::Filters;
+use engine_api::query::Query;
+use engine_api::state::UnitState;
+use engine_api::{ApiError, Record, State};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::answer::{self, Answer, internal};
+use crate::engine::Engine;
+use crate::records::unit_name;
+
+/// `json`: those that run, or all.
+pub(crate) async fn list(engine: &Engine, query: &Query) -> Answer {
+    let filters = Filters::parse(query.text("filters"), FILTERS)?;
+    let limit = query
+        .number("limit")?
+        .and_then(|limit| usize::try_from(limit).ok());
+    let limit = limit.filter(|limit| *limit > 0);
+    let asks_for_some =
+        !filters.values("status").is_empty() || !filters.values("exited").is_empty();
+    let all = query.flag("all") || limit.is_some() || asks_for_some;
+    let range = range(engine, &filters)?;
+    let now = Timestamp::now();
+    let containers = states(engine).await?;
+    let wanted = containers.iter().filter(|(record, state)| {
+        (all || state.is_alive())
+            && range.0.is_none_or(|since| record.created > since)
+            && range.1.is_none_or(|before| record.created < before)
+            && container_answer::is_wanted(record, state, &filters)
+    });
+    let entries: Vec<Value> = wanted
+        .take(limit.unwrap_or(usize::MAX))
+        .map(|(record, state)| container_answer::list_entry(record, state, now))
+        .collect();
+    answer::json(&Value::Array(entries))
+}
+
+/// All containers with their states, newest first.
+pub(crate) async fn states(engine: &Engine) -> Result<Vec<(Record, State)>, ApiError> {
+    let units = engine.systemd.units().await;
+    let units = units.map_err(|error| internal(&error))?;
+    let unknown = UnitState::unknown();
+    let mut all: Vec<(Record, State)> = engine
+        .records
+        .all()
+        .into_iter()
+        .map(|record| {
+            let unit = units.get(&unit_name(&record.id)).unwrap_or(&unknown);
+            let state = engine.state_of(&record, unit);
+            (record, state)
+        })
+        .collect();
+    all.sort_by_key(|(record, _)| std::cmp::Reverse(record.created));
+    Ok(all)
+}
+
+/// The times of the containers that `since` and `before` name.
+fn range(engine: &Engine, filters: &Filters) -> Result<(Option<u64>, Option<u64>), ApiError> {
+    let time = |name: &str| match filters.values(name).first() {
+        Some(text) => engine.records.find(text).map(|record| Some(record.created)),
+        None => Ok(None),
+    };
+    Ok((time("since")?, time("before")?))
+}
+
+/// All of one.
+pub(crate) async fn inspect(engine: &Engine, record: &Record) -> Answer {
+    let unit = unit_name(&record.id);
+    let state = engine.state(record).await?;
+    let failed = engine
+        .systemd
+        .unit(&unit)
+        .await
+        .is_ok_and(|unit| unit.active == "failed");
+    let problem = if failed && state.exit_code() >= 125 {
+        engine.systemd.status_text(&unit).await
+    } else {
+        String::new()
+    };
+    let restarts = engine.systemd.restarts(&unit).await;
+    answer::json(&container_answer::inspect(
+        record, &state, &problem, restarts,
+    ))
+}
+
+/// Removes what does not run.
+pub(crate) async fn prune(engine: &Arc<Engine>, query: &Query) -> Answer {
+    let filters = Filters::parse(query.text("filters"), &["label", "label!"])?;
+    let mut deleted = Vec::new();
+    for (record, state) in states(engine).await? {
+        if !state.is_alive() && filters.allows_labels(&record.labels) {
+            super::remove(engine, &record).await?;
+            deleted.push(record.id);
+        }
+    }
+    answer::json(&json!({"ContainersDeleted": deleted, "SpaceReclaimed": 0}))
+}
