@@ -10,6 +10,7 @@ use container_model::ImageReference;
 use container_model::name::Name;
 
 use crate::run_arguments::RunArguments;
+use crate::running::command_line::RunningCommand;
 
 /// Runs containers as systemd units.
 #[derive(Debug, Parser)]
@@ -29,6 +30,13 @@ pub(crate) enum Command {
     Images,
     /// Judge Quadlet files: all that is wrong, with file, line and key
     Check(CheckArguments),
+    #[command(flatten)]
+    Running(RunningCommand),
+    /// Print completions for a shell
+    Completions {
+        /// Which one
+        shell: clap_complete::Shell,
+    },
     /// Remove what a container left, if it runs no more; its monitor calls this
     #[command(hide = true)]
     Clean(CleanArguments),

@@ -1,4 +1,5 @@
-//! `launch`: runs containers as systemd units, loads images, and judges Quadlet files.
+//! `launch`: runs containers as systemd units, loads images, judges Quadlet files, and asks monitors of running
+//! containers.
 //!
 //! `launch run` prepares everything and becomes `launch-monitor`, so that nothing of it stays. Under the name
 //! `launch-generator` it is a systemd generator. Parsing, printing and exit codes; the work stands in the
@@ -10,18 +11,21 @@ mod cli;
 mod failure;
 mod generator;
 mod load;
+mod monitor_arguments;
 mod platform;
 mod policy;
 mod quadlet_files;
 mod run;
 mod run_arguments;
+mod running;
 mod store;
 mod unpack;
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use cli::{Cli, Command};
 
@@ -48,8 +52,15 @@ fn main() -> ExitCode {
     if let Command::Check(arguments) = command {
         return check::run(&arguments);
     }
-    match perform(command) {
-        Ok(()) => ExitCode::SUCCESS,
+    let performed = match &command {
+        Command::Running(command) => running::perform(command),
+        Command::Run(arguments) if run::terminal::is_wanted(arguments) => {
+            run::terminal::run(arguments)
+        }
+        _ => perform(command).map(|()| ExitCode::SUCCESS),
+    };
+    match performed {
+        Ok(code) => code,
         Err(error) => failure::report(&error),
     }
 }
@@ -68,6 +79,15 @@ fn perform(command: Command) -> anyhow::Result<()> {
         Command::Load(arguments) => runtime.block_on(load::load(&arguments)),
         Command::Images => runtime.block_on(load::list()),
         Command::Clean(arguments) => runtime.block_on(run::clean(&arguments)),
-        Command::Check(_) => Ok(()),
+        Command::Completions { shell } => completions(shell),
+        Command::Check(_) | Command::Running(_) => Ok(()),
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
+    // Into memory first: clap_complete panics where its output is closed early.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "launch", &mut script);
+    std::io::stdout().write_all(&script)?;
+    Ok(())
 }

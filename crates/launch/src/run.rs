@@ -9,7 +9,9 @@ mod devices;
 mod files;
 mod folder;
 mod image_files;
+mod monitor_words;
 mod root;
+pub(crate) mod terminal;
 mod unit;
 
 use std::os::unix::process::CommandExt as _;
@@ -176,9 +178,14 @@ async fn fill(
         &unpacked.configuration,
         unit,
         name,
-        arguments.notify,
+        arguments,
     )?;
-    let words = vec![
+    let health = arguments
+        .monitored
+        .health()
+        .settings(unpacked.health.as_ref())?;
+    let more = monitor_words::words(arguments, unit, name, health)?;
+    let mut words = vec![
         format!("--name={name}"),
         format!("--bundle={}", path_text(folder.path())?),
         format!("--image={reference}"),
@@ -186,10 +193,10 @@ async fn fill(
         format!("--stop-signal={}", stop_signal.number()),
         format!("--stop-timeout={}", arguments.stop_timeout),
         format!("--readiness={}", readiness(arguments.notify)),
-        format!("--output={}", unit.output()),
         format!("--sockets={}", unit.sockets()),
         format!("--launcher={}", path_text(&std::env::current_exe()?)?),
     ];
+    words.extend(more);
     Ok(Prepared { words, folder })
 }
 
@@ -202,6 +209,7 @@ fn readiness(notify: Notify) -> &'static str {
     match notify {
         Notify::Start => "start",
         Notify::Payload => "payload",
+        Notify::Healthy => "healthy",
     }
 }
 

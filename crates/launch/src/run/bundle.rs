@@ -19,9 +19,9 @@ use container_model::user::{ResolvedUser, resolve_group};
 
 use super::folder::ContainerFolder;
 use super::unit::Unit;
-use super::{devices, files, image_files, root};
+use super::{devices, files, image_files, monitor_words, root};
 use crate::platform;
-use crate::run_arguments::Notify;
+use crate::run_arguments::{Notify, RunArguments};
 
 /// Debian's golang-github-containers-common has it.
 const SECCOMP_PROFILE: &str = "/usr/share/containers/seccomp.json";
@@ -33,14 +33,14 @@ pub(crate) fn write(
     image: &ImageConfiguration,
     unit: &Unit,
     name: &Name,
-    notify: Notify,
+    arguments: &RunArguments,
 ) -> anyhow::Result<()> {
     let host_name = host_name(options, name)?;
     let around = Surroundings {
         root: root::MOUNT_POINT.into(),
         user: user(options, image)?,
         inherited: inherited(options),
-        forced_environment: forced(unit, notify),
+        forced_environment: forced(unit, arguments.notify),
         cgroup: unit.cgroup().clone(),
         seccomp: seccomp(options)?,
         devices: devices::find(options)?,
@@ -49,7 +49,10 @@ pub(crate) fn write(
         oom_score_adjustment: oom_score_adjustment(),
         host_name,
     };
-    let spec = spec::build(options, image, &around)?;
+    let mut spec = spec::build(options, image, &around)?;
+    if arguments.monitored.tty {
+        monitor_words::add_terminal(&mut spec);
+    }
     let path = folder.path().join("config.json");
     let text = serde_json::to_vec(&spec)?;
     std::fs::write(&path, text).with_context(|| path.display().to_string())
