@@ -12,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 const BUSYBOX: &str = "/bin/busybox";
 const APPLETS: &[&str] = &[
     "sh", "cat", "echo", "id", "sleep", "env", "touch", "ls", "grep", "kill", "pwd", "hostname",
-    "readlink", "mount", "stat", "chown", "tail", "head", "ps", "wc", "true",
+    "readlink", "mount", "stat", "chown", "tail", "head", "ps", "wc", "true", "test", "tty",
+    "stty",
 ];
 /// Binds the machine's programs may be seen through.
 const LINKS: &[(&str, &str)] = &[("lib", "usr/lib"), ("lib64", "usr/lib64")];

@@ -4,9 +4,14 @@
 //! kernel of the machine's own and are not tested here.
 
 mod archive;
+mod exec;
 mod fixture;
+mod health;
+mod hold;
 mod life;
 mod options;
+mod pseudoterminal;
 mod quadlet;
 #[path = "../fleet/root.rs"]
 mod root;
+mod terminal;
