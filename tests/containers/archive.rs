@@ -13,7 +13,7 @@ const BUSYBOX: &str = "/bin/busybox";
 const APPLETS: &[&str] = &[
     "sh", "cat", "echo", "id", "sleep", "env", "touch", "ls", "grep", "kill", "pwd", "hostname",
     "readlink", "mount", "stat", "chown", "tail", "head", "ps", "wc", "true", "mkdir", "wget",
-    "nslookup", "ip",
+    "nslookup", "ip", "test", "tty", "stty",
 ];
 /// Binds the machine's programs may be seen through.
 const LINKS: &[(&str, &str)] = &[("lib", "usr/lib"), ("lib64", "usr/lib64")];

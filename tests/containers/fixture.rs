@@ -1,6 +1,6 @@
 //! A machine with containerd and an image, and what tests ask of it.
 
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use keelson_qemu::{Bind, GuestFile, NamespaceMachine, RunningNamespace};
@@ -23,6 +23,17 @@ const NEEDS_TMPFS: &str =
 /// What every unit of a container has.
 pub(crate) const SERVICE: &str =
     "Type=notify\nNotifyAccess=main\nDelegate=yes\nDelegateSubgroup=launch\nKillMode=mixed\n";
+
+/// For a shell: kills every `launch`, and no monitor.
+pub(crate) const KILL_CLIENTS: &str =
+    "kill -9 $(grep -lx launch /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3)";
+
+/// A unit of a container, with options, image and command of `launch run`.
+pub(crate) fn unit(options: &str, image: &str, words: &str) -> String {
+    format!(
+        "[Service]\n{SERVICE}ExecStart=/usr/bin/launch run --network=none {options} {image} {words}\n"
+    )
+}
 
 /// A machine.
 pub(crate) struct Node {
@@ -107,6 +118,16 @@ impl Node {
     pub(crate) fn output(&self, words: &[&str]) -> (ExitStatus, String, String) {
         let result = self.machine.output(words, SOON);
         result.unwrap_or_else(|error| panic!("{error}\n{}", self.journal()))
+    }
+
+    /// The machine's systemd, as this host counts.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.machine.process_id()
+    }
+
+    /// A program of the machine, to be started as the test likes.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        self.machine.command(program)
     }
 
     /// `launch run` without a network, as a unit of its own: exit code, output and errors.

@@ -1,13 +1,7 @@
 //! The life of containers: units that start, are ready, stop and fail, and what is left of them.
 
 use crate::archive::NOT_EXECUTABLE;
-use crate::fixture::{Node, SERVICE};
-
-fn unit(options: &str, image: &str, words: &str) -> String {
-    format!(
-        "[Service]\n{SERVICE}ExecStart=/usr/bin/launch run --network=none {options} {image} {words}\n"
-    )
-}
+use crate::fixture::{Node, unit};
 
 #[test]
 fn a_container_is_its_unit() {

@@ -5,11 +5,16 @@
 
 mod archive;
 mod engine;
+mod exec;
 mod fixture;
+mod health;
+mod hold;
 mod life;
 mod networks;
 mod options;
+mod pseudoterminal;
 mod quadlet;
 #[path = "../fleet/root.rs"]
 mod root;
+mod terminal;
 mod volumes;

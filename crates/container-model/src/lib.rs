@@ -12,6 +12,7 @@ pub mod command;
 pub mod device;
 pub mod digest;
 pub mod environment;
+pub mod health;
 pub mod host_entry;
 pub mod malformed;
 pub mod mount;

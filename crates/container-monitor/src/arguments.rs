@@ -7,6 +7,8 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use monitor_protocol::HealthCheck;
+
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Arguments {
@@ -30,6 +32,20 @@ pub(crate) struct Arguments {
     pub(crate) sockets: u32,
     /// The program that removes what is left.
     pub(crate) launcher: PathBuf,
+    /// The unit, without `.service`.
+    pub(crate) unit: Option<String>,
+    /// The payload's control group from the hierarchy's root, if it has one of its own.
+    pub(crate) cgroup: Option<String>,
+    /// Whether the payload has a terminal.
+    pub(crate) has_terminal: bool,
+    /// Whether the payload has a standard input.
+    pub(crate) has_input: bool,
+    /// The payload is held if this file exists.
+    pub(crate) hold: Option<PathBuf>,
+    /// Where the record of the end is written.
+    pub(crate) record: Option<PathBuf>,
+    /// How the payload's health is found out.
+    pub(crate) health: Option<HealthCheck>,
 }
 
 /// `--notify` of `launch run`.
@@ -39,6 +55,8 @@ pub(crate) enum Readiness {
     Start,
     /// When the payload says so.
     Payload,
+    /// When its first check of health succeeded.
+    Healthy,
 }
 
 /// Where standard output and error lead.
@@ -66,6 +84,7 @@ impl Arguments {
             readiness: match values.text("readiness")?.as_str() {
                 "start" => Readiness::Start,
                 "payload" => Readiness::Payload,
+                "healthy" => Readiness::Healthy,
                 other => return Err(format!("`{other}` is no readiness")),
             },
             output: match values.text("output")?.as_str() {
@@ -75,6 +94,18 @@ impl Arguments {
             },
             sockets: values.number("sockets")?,
             launcher: values.get("launcher")?.into(),
+            unit: values.some("unit")?,
+            cgroup: values.some("cgroup")?,
+            has_terminal: values.boolean("terminal")?,
+            has_input: values.boolean("input")?,
+            hold: values.some("hold")?.map(Into::into),
+            record: values.some("record")?.map(Into::into),
+            health: match values.some("health")? {
+                None => None,
+                Some(text) => {
+                    serde_json::from_str(&text).map_err(|error| format!("--health: {error}"))?
+                }
+            },
         })
     }
 }
@@ -90,6 +121,13 @@ const KEYS: &[&str] = &[
     "output",
     "sockets",
     "launcher",
+    "unit",
+    "cgroup",
+    "terminal",
+    "input",
+    "hold",
+    "record",
+    "health",
 ];
 
 #[derive(Default)]
@@ -126,6 +164,19 @@ impl Values {
             .map_err(|_| format!("--{key} is not UTF-8"))
     }
 
+    /// Nothing is no value.
+    fn some(&self, key: &str) -> Result<Option<String>, String> {
+        Ok(Some(self.text(key)?).filter(|text| !text.is_empty()))
+    }
+
+    fn boolean(&self, key: &str) -> Result<bool, String> {
+        match self.text(key)?.as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            other => Err(format!("--{key}={other} is not true or false")),
+        }
+    }
+
     fn number<T: std::str::FromStr>(&self, key: &str) -> Result<T, String> {
         let text = self.text(key)?;
         text.parse()
@@ -148,6 +199,13 @@ mod tests {
         "--output=journal",
         "--sockets=2",
         "--launcher=/usr/bin/launch",
+        "--unit=web",
+        "--cgroup=",
+        "--terminal=true",
+        "--input=false",
+        "--hold=",
+        "--record=/var/a.json",
+        "--health={\"command\":[\"a\"],\"interval_ms\":1,\"timeout_ms\":1,\"retries\":1,\"start_period_ms\":0,\"start_interval_ms\":1,\"on_failure\":\"kill\"}",
     ];
 
     fn parse(words: &[&str]) -> Result<Arguments, String> {
@@ -160,6 +218,8 @@ mod tests {
         assert_eq!((arguments.name.as_str(), arguments.sockets), ("web", 2));
         assert_eq!(arguments.readiness, Readiness::Payload);
         assert_eq!(arguments.stop_timeout, Duration::from_secs(10));
+        assert_eq!((arguments.has_terminal, arguments.cgroup), (true, None));
+        assert_eq!(arguments.health.unwrap().command, ["a"]);
         for at in 0..GOOD.len() {
             let mut words = GOOD.to_vec();
             let removed = words.remove(at);
@@ -174,6 +234,8 @@ mod tests {
             "--name",
             "--output=away",
             "--sockets=x",
+            "--input=maybe",
+            "--health={}",
         ] {
             let words: Vec<&str> = std::iter::once(bad).chain(GOOD.iter().copied()).collect();
             assert!(parse(&words).is_err(), "{bad}");

@@ -4,6 +4,7 @@
 
 use std::process::ExitCode;
 
+use monitor_protocol::{Exit, Timestamp};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// Docker's code for what went wrong before the payload.
@@ -40,6 +41,24 @@ impl Ending {
         Self::Failed {
             reason: reason.into(),
         }
+    }
+
+    /// Why there was no payload; nothing if there was.
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::NotStarted { reason, .. } | Self::Failed { reason } => reason,
+            Self::Exited(_) | Self::Killed(_) => "",
+        }
+    }
+
+    /// As clients and the record get it.
+    pub(crate) fn exit(&self, out_of_memory: bool, ended_at: Timestamp) -> Exit {
+        let ending = match self {
+            Self::Exited(code) | Self::NotStarted { code, .. } => Ok(*code),
+            Self::Failed { .. } => Ok(LAUNCHER_FAILED),
+            Self::Killed(signal) => Err(*signal),
+        };
+        Exit::new(ending, out_of_memory, ended_at)
     }
 
     /// Ends this process likewise. Of a payload that was killed systemd is to see the signal: SIGTERM is

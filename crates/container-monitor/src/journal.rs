@@ -7,16 +7,28 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
+use monitor_protocol::Kind;
+
 const SOCKET: &str = "/run/systemd/journal/socket";
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Which of the two streams.
+/// Which of the two streams; a terminal is the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
     /// Standard output.
     Output,
     /// Standard error.
     Error,
+}
+
+impl Stream {
+    /// What clients get it as.
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Self::Output => Kind::Output,
+            Self::Error => Kind::Error,
+        }
+    }
 }
 
 /// A connection to the journal, with the fields of all entries.

@@ -9,9 +9,19 @@ const LENGTH_MAX: usize = 48 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     begun: Vec<u8>,
+    /// Whether lines end as a terminal ends them, with a return before the feed.
+    is_terminal: bool,
 }
 
 impl Lines {
+    /// Of a terminal.
+    pub(crate) fn of_terminal() -> Self {
+        Self {
+            begun: Vec::new(),
+            is_terminal: true,
+        }
+    }
+
     /// Takes bytes, and gives each line that is over.
     pub(crate) fn take(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -23,6 +33,9 @@ impl Lines {
                 self.begun = rest;
             }
             if line.is_some() {
+                if self.is_terminal && self.begun.ends_with(b"\r") {
+                    self.begun.pop();
+                }
                 each(&self.begun);
                 self.begun.clear();
             }
@@ -61,6 +74,15 @@ mod tests {
             [&b"a"[..], b"bc", b"", b"d"]
         );
         assert_eq!(cut(&[b""]), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn a_terminals_lines_come_without_its_returns() {
+        let mut lines = Lines::of_terminal();
+        let mut found = Vec::new();
+        lines.take(b"a\r", |line| found.push(line.to_vec()));
+        lines.take(b"\nb\rc\n", |line| found.push(line.to_vec()));
+        assert_eq!(found, [&b"a"[..], b"b\rc"]);
     }
 
     #[test]

@@ -2,19 +2,33 @@
 //!
 //! `launch run` prepares everything and becomes this program under the same process id. It has crun create and
 //! start the payload, and crun is gone then. While the payload runs it forwards signals to it, what it
-//! notifies to systemd, and what it writes to the journal. It ends as the payload ends, with the same exit
-//! status or signal, and has the launcher clean up before.
+//! notifies to systemd, and what it writes to the journal. Clients talk with it over a socket, `control`
+//! (`monitor-protocol`): they attach to the payload's streams, and have other processes executed beside it. It checks
+//! the payload's health. It ends as the payload ends, with the same exit status or signal, leaves a record of that,
+//! and has the launcher clean up before.
 //!
 //! It stays small, since there is one per container: one thread, no async runtime, no configuration format.
 //! It pulls nothing, mounts nothing and knows no network.
 
 mod arguments;
+mod cgroup;
+mod checkup;
+mod client;
+mod clock;
+mod console;
+mod execution;
+mod executions;
 mod exit;
+mod input;
 mod journal;
 mod lines;
 mod monitor;
 mod notify;
-mod output;
+mod outgoing;
+mod process;
+mod reading;
+mod record;
+mod requests;
 mod runtime;
 mod signals;
 

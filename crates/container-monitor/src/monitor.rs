@@ -1,11 +1,16 @@
 //! The life of one container: created, started, watched, over.
 //!
-//! One loop waits for everything at once.
+//! One loop waits for everything at once. What clients ask for is in `requests`, what is executed for them and checks
+//! of health in `executions`.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use monitor_protocol::exit::Outcome;
+use monitor_protocol::health::{HealthStatus, OnFailure};
+use monitor_protocol::{Event, ExitRecord};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open, pidfd_send_signal,
@@ -14,46 +19,112 @@ use rustix::process::{
 use signal_hook::consts::SIGTERM;
 
 use crate::arguments::{Arguments, Output, Readiness};
+use crate::checkup::Checkup;
+use crate::client::Clients;
+use crate::console::Console;
+use crate::execution::Execution;
 use crate::exit::Ending;
+use crate::input::Input;
 use crate::journal::{Journal, Stream};
+use crate::lines::Lines;
 use crate::notify::{self, Proxy};
-use crate::output::Pipe;
-use crate::runtime;
+use crate::reading::{BUFFER, Reading};
 use crate::signals::Signals;
+use crate::{cgroup, clock, record, runtime};
 
 /// What survives longest when memory is short is who can say that it was short.
 const OOM_SCORE: &str = "-900";
+/// Buffers that are read of one stream before others have their turn.
+const TURN: usize = 4;
+/// For clients that do not take what was written last; each bit that one takes gives all as long again.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// Where the runtime hands over the payload's terminal.
+const CONSOLE: &str = "console";
 
 /// Runs the container to its end.
 pub(crate) fn run(arguments: &Arguments) -> Ending {
-    let ending = match Monitor::start(arguments) {
-        Ok(monitor) => monitor.watch(),
-        Err(ending) => ending,
+    let record = record::new(arguments);
+    // The paths of sockets may be too long otherwise.
+    if let Err(error) = std::env::set_current_dir(&arguments.bundle) {
+        return failed("the container's folder")(error);
+    }
+    let ending = match Monitor::start(arguments, record.clone()) {
+        Ok(mut monitor) => {
+            let ending = monitor.watch();
+            monitor.finish(&ending);
+            ending
+        }
+        Err(ending) => {
+            let outcome = outcome(&ending, false);
+            record::write(arguments, &ExitRecord { outcome, ..record });
+            ending
+        }
     };
     runtime::delete(arguments);
     ending
 }
 
-struct Monitor<'a> {
-    arguments: &'a Arguments,
-    signals: Signals,
-    proxy: Proxy,
-    output: Option<(Journal, [Pipe; 2])>,
-    payload: Pid,
-    /// Names the payload even if its number is given to another.
-    handle: OwnedFd,
-    watchdog: Option<Duration>,
-    stop: Stop,
+/// What a record says of an end.
+fn outcome(ending: &Ending, out_of_memory: bool) -> Outcome {
+    let ended_at = clock::now();
+    let reason = match ending {
+        Ending::NotStarted { reason, .. } | Ending::Failed { reason } => reason.clone(),
+        Ending::Exited(_) | Ending::Killed(_) => {
+            return Outcome::Exited(ending.exit(out_of_memory, ended_at));
+        }
+    };
+    let code = ending.exit(out_of_memory, ended_at).code;
+    Outcome::Failed {
+        code,
+        reason,
+        ended_at,
+    }
 }
 
-/// Whether the payload was told to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    NotAsked,
-    /// It has until then.
-    Asked(Instant),
+pub(crate) struct Monitor<'a> {
+    pub(crate) arguments: &'a Arguments,
+    pub(crate) record: ExitRecord,
+    signals: Signals,
+    proxy: Proxy,
+    pub(crate) clients: Clients,
+    journal: Option<Journal>,
+    /// Of the payload: two pipes, a terminal, or none.
+    pub(crate) outputs: Vec<(Reading, Lines)>,
+    pub(crate) input: Option<Input>,
+    pub(crate) payload: Pid,
+    /// Names the payload even if its number is given to another.
+    handle: OwnedFd,
+    pub(crate) phase: Phase,
+    pub(crate) is_ready: bool,
+    watchdog: Option<Watchdog>,
+    pub(crate) executions: Vec<Execution>,
+    pub(crate) last_execution: u64,
+    /// Processes that ended before it was known what they were.
+    pub(crate) orphans: Vec<(Pid, WaitStatus)>,
+    pub(crate) checkup: Option<Checkup>,
+}
+
+/// Where the payload is in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Created, and waiting for a client that says start.
+    Held,
+    Running,
+    /// Frozen.
+    Paused,
+    /// It was told to end, and has until then.
+    Stopping(Instant),
     /// It did not end in time.
     Killed,
+    /// It could not be started, or ended before it was.
+    Over(Ending),
+}
+
+/// What systemd hears from time to time, if nobody but the monitor can say it.
+#[derive(Debug)]
+struct Watchdog {
+    every: Duration,
+    due: Instant,
 }
 
 fn failed(what: &str) -> impl Fn(std::io::Error) -> Ending {
@@ -61,153 +132,423 @@ fn failed(what: &str) -> impl Fn(std::io::Error) -> Ending {
 }
 
 impl<'a> Monitor<'a> {
-    fn start(arguments: &'a Arguments) -> Result<Self, Ending> {
+    fn start(arguments: &'a Arguments, record: ExitRecord) -> Result<Self, Ending> {
         let signals = Signals::catch().map_err(failed("signals cannot be caught"))?;
         let own = Pid::from_raw(1); // any number: it switches it on
         set_child_subreaper(own)
             .map_err(|error| failed("orphans cannot be adopted")(error.into()))?;
         let _lowered = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
-        let proxy = Proxy::listen(&arguments.bundle).map_err(failed("the notify socket"))?;
-        let (output, ends) = streams(arguments).map_err(failed("the journal"))?;
-        let payload = runtime::create(arguments, ends)?;
+        let proxy = Proxy::listen().map_err(failed("the notify socket"))?;
+        let clients = Clients::listen().map_err(failed("the control socket"))?;
+        let Streams {
+            journal,
+            mut outputs,
+            mut input,
+            console,
+            ends,
+        } = Streams::open(arguments).map_err(failed("the payload's streams"))?;
+        let path = console.as_ref().map(|_| Path::new(CONSOLE));
+        let payload = runtime::create(arguments, ends, path)?;
         let handle = pidfd_open(payload, PidfdFlags::empty())
             .map_err(|error| failed("the payload is gone")(error.into()))?;
-        runtime::start(arguments)?;
-        notify::tell(match arguments.readiness {
-            Readiness::Start => "READY=1\nSTATUS=Running",
-            Readiness::Payload => "STATUS=Started; not ready yet",
-        });
+        if let Some(console) = console {
+            let (reading, writing) = terminal(&console).map_err(failed("the terminal"))?;
+            outputs.push((reading, Lines::of_terminal()));
+            input = Some(writing);
+        }
         Ok(Self {
             arguments,
+            record,
             signals,
             proxy,
-            output,
+            clients,
+            journal,
+            outputs,
+            input,
             payload,
             handle,
-            watchdog: watchdog(arguments.readiness),
-            stop: Stop::NotAsked,
+            phase: Phase::Held,
+            is_ready: false,
+            watchdog: Watchdog::of_unit(arguments.readiness),
+            executions: Vec::new(),
+            last_execution: 0,
+            orphans: Vec::new(),
+            checkup: None,
         })
     }
 
-    fn watch(mut self) -> Ending {
+    fn watch(&mut self) -> Ending {
+        if self
+            .arguments
+            .hold
+            .as_ref()
+            .is_some_and(|path| path.exists())
+        {
+            notify::tell("STATUS=Created; held until a client says start");
+        } else {
+            self.begin();
+        }
         loop {
-            if let Some(ending) = self.reap() {
-                self.drain();
-                return ending;
+            let ended = self.reap();
+            // One that was held and told to end was killed for want of ears, which is not its end.
+            if let Phase::Over(ending) = &self.phase {
+                return ending.clone();
+            }
+            if let Some(ending) = ended {
+                return self.judged(ending);
             }
             self.wait();
-            self.proxy.forward();
-            if let Some((journal, pipes)) = &mut self.output {
-                for pipe in pipes {
-                    pipe.forward(journal);
+            self.turn();
+        }
+    }
+
+    /// Does what there is to do.
+    fn turn(&mut self) {
+        if self.proxy.forward() {
+            self.ready();
+        }
+        if !self.clients.is_waited_for() {
+            self.forward_output();
+        }
+        for signal in self.signals.take() {
+            self.pass_on(signal);
+        }
+        self.serve();
+        let now = Instant::now();
+        self.check_health(now);
+        self.kill_if_late(now);
+        let is_well = !self.checkup.as_ref().is_some_and(Checkup::is_unhealthy);
+        if let Some(watchdog) = self.watchdog.as_mut().filter(|_| is_well) {
+            watchdog.feed(now);
+        }
+    }
+
+    /// Lets the payload begin.
+    pub(crate) fn begin(&mut self) {
+        if let Err(ending) = runtime::start(self.arguments) {
+            self.phase = Phase::Over(ending);
+            return;
+        }
+        self.phase = Phase::Running;
+        self.record.started_at = Some(clock::now());
+        record::write(self.arguments, &self.record);
+        let check = self.arguments.health.clone();
+        self.checkup = check.map(|check| Checkup::new(check, Instant::now()));
+        match self.arguments.readiness {
+            Readiness::Start => {
+                self.ready();
+                notify::tell("READY=1\nSTATUS=Running");
+            }
+            Readiness::Payload => notify::tell("STATUS=Started; not ready yet"),
+            Readiness::Healthy => notify::tell("STATUS=Started; not healthy yet"),
+        }
+        self.clients.status_changed();
+    }
+
+    fn ready(&mut self) {
+        if !self.is_ready {
+            self.is_ready = true;
+            self.clients.status_changed();
+        }
+    }
+
+    /// Its health is another one than before.
+    pub(crate) fn health_changed(&mut self) {
+        self.clients.status_changed();
+        let Some(checkup) = &self.checkup else {
+            return;
+        };
+        let health = checkup.health();
+        let on_failure = checkup.check().on_failure;
+        let status = health.status;
+        let failed = health.failing_streak;
+        match status {
+            HealthStatus::Healthy if self.arguments.readiness == Readiness::Healthy => {
+                self.ready();
+                notify::tell("READY=1\nSTATUS=Running; healthy");
+            }
+            HealthStatus::Healthy => notify::tell("STATUS=Running; healthy"),
+            HealthStatus::Starting => {}
+            HealthStatus::Unhealthy => {
+                notify::tell(&format!(
+                    "STATUS=Running; unhealthy: {failed} checks failed in a row"
+                ));
+                self.act_on_bad_health(on_failure);
+            }
+        }
+    }
+
+    fn act_on_bad_health(&mut self, on_failure: OnFailure) {
+        let name = &self.arguments.name;
+        match on_failure {
+            OnFailure::None => {}
+            OnFailure::Kill => {
+                eprintln!("launch: {name} is unhealthy: it is killed");
+                self.send(Signal::KILL);
+            }
+            OnFailure::Restart => {
+                eprintln!("launch: {name} is unhealthy: it is stopped, and its unit fails");
+                self.pass_on(SIGTERM);
+            }
+            OnFailure::Stop => {
+                eprintln!("launch: {name} is unhealthy: its unit is stopped");
+                match &self.arguments.unit {
+                    Some(unit) => runtime::stop_unit(unit),
+                    None => self.pass_on(SIGTERM),
                 }
             }
-            for signal in self.signals.take() {
-                self.pass_on(signal);
-            }
-            self.kill_if_late(Instant::now());
-            if self.watchdog.is_some() {
-                notify::tell("WATCHDOG=1");
-            }
         }
     }
 
-    /// Until something has come.
-    fn wait(&self) {
-        let mut descriptors: Vec<BorrowedFd<'_>> =
-            vec![self.signals.wake().as_fd(), self.proxy.socket().as_fd()];
-        if let Some((_, pipes)) = &self.output {
-            descriptors.extend(pipes.iter().filter_map(Pipe::descriptor));
+    /// An unhealthy payload that ended well is a failure all the same, if its unit is to start it again.
+    fn judged(&self, ending: Ending) -> Ending {
+        let is_failure = self.checkup.as_ref().is_some_and(|checkup| {
+            checkup.is_unhealthy() && checkup.check().on_failure == OnFailure::Restart
+        });
+        match ending {
+            Ending::Exited(0) if is_failure => Ending::Exited(1),
+            Ending::Killed(signal) if is_failure => {
+                Ending::Exited(u8::try_from(128 + signal).unwrap_or(u8::MAX))
+            }
+            other => other,
         }
-        let mut waited: Vec<PollFd<'_>> = descriptors
-            .iter()
-            .map(|descriptor| PollFd::from_borrowed_fd(*descriptor, PollFlags::IN))
-            .collect();
-        let time_left = match self.stop {
-            Stop::Asked(until) => Some(until.saturating_duration_since(Instant::now())),
-            Stop::NotAsked | Stop::Killed => None,
+    }
+
+    /// What the payload wrote, to the journal and to who is attached. Gives back whether there was anything.
+    fn forward_output(&mut self) -> bool {
+        let Some(journal) = &self.journal else {
+            return false;
         };
-        let timeout = self.watchdog.into_iter().chain(time_left).min();
-        let timeout = timeout.and_then(|time| Timespec::try_from(time).ok());
-        // An interruption is a signal, which the loop looks for anyway.
-        let _ready = poll(&mut waited, timeout.as_ref());
+        let mut buffer = [0; BUFFER];
+        let mut is_some = false;
+        for (reading, lines) in &mut self.outputs {
+            let stream = reading.stream();
+            for _ in 0..TURN {
+                let Some(bytes) = reading.read(&mut buffer) else {
+                    break;
+                };
+                is_some = true;
+                lines.take(bytes, |line| journal.write(stream, line));
+                self.clients.output(stream.kind(), bytes);
+            }
+        }
+        is_some
     }
 
-    /// Every child that ended: the payload, and orphans of the runtime.
-    fn reap(&self) -> Option<Ending> {
+    /// Until something has come, or is due.
+    fn wait(&self) {
+        let mut waited = Vec::new();
+        let mut reads =
+            |descriptor| waited.push(PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
+        reads(self.signals.wake().as_fd());
+        reads(self.proxy.socket().as_fd());
+        self.clients
+            .listener()
+            .into_iter()
+            .for_each(|listener| reads(listener.as_fd()));
+        if !self.clients.is_waited_for() {
+            let open = self
+                .outputs
+                .iter()
+                .filter_map(|(reading, _)| reading.descriptor());
+            open.for_each(&mut reads);
+        }
+        self.outputs_of_executions()
+            .into_iter()
+            .for_each(&mut reads);
+        for client in &self.clients.all {
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::IN, self.is_heard(client));
+            flags.set(PollFlags::OUT, !client.outgoing.is_empty());
+            if !flags.is_empty() {
+                waited.push(PollFd::new(client.stream(), flags));
+            }
+        }
+        for descriptor in self.full_inputs() {
+            waited.push(PollFd::from_borrowed_fd(descriptor, PollFlags::OUT));
+        }
+        // An interruption is a signal, which the loop looks for anyway.
+        let _ready = poll(&mut waited, self.timeout().as_ref());
+    }
+
+    /// Inputs that wait for their process.
+    fn full_inputs(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let of_executions = self.executions.iter().filter_map(|one| one.input.as_ref());
+        let all = self.input.iter().chain(of_executions);
+        all.filter_map(Input::descriptor)
+    }
+
+    fn timeout(&self) -> Option<Timespec> {
+        let stop = match self.phase {
+            Phase::Stopping(until) => Some(until),
+            _ => None,
+        };
+        // Only what runs is checked.
+        let checkup = self.checkup.as_ref();
+        let checkup = checkup.filter(|_| self.phase == Phase::Running);
+        let health = checkup.and_then(Checkup::deadline);
+        let watchdog = self.watchdog.as_ref().map(|watchdog| watchdog.due);
+        let next = stop.into_iter().chain(health).chain(watchdog).min()?;
+        let time = next.saturating_duration_since(Instant::now());
+        Timespec::try_from(time).ok()
+    }
+
+    /// Every child that ended: the payload, processes that were executed, and orphans of the runtime.
+    fn reap(&mut self) -> Option<Ending> {
         let mut ending = None;
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             if pid == self.payload {
                 ending = Some(ending_of(status));
+            } else {
+                self.orphans.push((pid, status));
             }
         }
+        self.take_orphans();
         ending
     }
 
-    /// What was written and said before the end.
-    fn drain(&mut self) {
+    /// What was written and said before the end; then the end is told.
+    fn finish(&mut self, ending: &Ending) {
         self.proxy.forward();
-        if let Some((journal, pipes)) = &mut self.output {
-            for pipe in pipes {
-                pipe.forward(journal);
-                pipe.finish(journal);
+        // Its writers are dead, so this ends.
+        while self.forward_output() {}
+        if let Some(journal) = &self.journal {
+            for (reading, lines) in &mut self.outputs {
+                lines.finish(|line| journal.write(reading.stream(), line));
             }
         }
+        let out_of_memory = cgroup::was_out_of_memory(self.arguments);
+        if out_of_memory {
+            let name = &self.arguments.name;
+            eprintln!("launch: {name}: memory was short, and the kernel killed a process of it");
+            notify::tell("STATUS=Ended after the kernel killed a process because memory was short");
+        }
+        self.record.outcome = outcome(ending, out_of_memory);
+        record::write(self.arguments, &self.record);
+        let exit = ending.exit(out_of_memory, clock::now());
+        self.clients.exited(&Event::Exited(exit));
+        self.clients.say_farewell(FAREWELL);
     }
 
     /// A payload without a handler never sees a signal that would end it: it is the first process of its
     /// namespace. So Docker kills what does not end in time, and so do we, while somebody is left to clean up.
     fn kill_if_late(&mut self, now: Instant) {
-        if matches!(self.stop, Stop::Asked(until) if until <= now) {
+        if matches!(self.phase, Phase::Stopping(until) if until <= now) {
             let seconds = self.arguments.stop_timeout.as_secs();
             notify::tell(&format!("STATUS=Killed: it did not end within {seconds} s"));
-            // It fails only for a payload that has just ended.
-            let _sent = pidfd_send_signal(&self.handle, Signal::KILL);
-            self.stop = Stop::Killed;
+            self.send(Signal::KILL);
+            self.phase = Phase::Killed;
         }
     }
 
+    /// It fails only for a payload that has just ended.
+    fn send(&self, signal: Signal) {
+        let _sent = pidfd_send_signal(&self.handle, signal);
+    }
+
     fn pass_on(&mut self, signal: i32) {
-        let signal = if signal == SIGTERM {
-            notify::tell("STOPPING=1\nSTATUS=Stopping");
-            if self.stop == Stop::NotAsked {
-                self.stop = Stop::Asked(Instant::now() + self.arguments.stop_timeout);
+        if signal != SIGTERM {
+            self.kill(signal);
+            return;
+        }
+        notify::tell("STOPPING=1\nSTATUS=Stopping");
+        let until = Instant::now() + self.arguments.stop_timeout;
+        match self.phase {
+            Phase::Held => {
+                self.send(Signal::KILL);
+                self.phase = Phase::Over(Ending::Killed(SIGTERM));
+                return;
             }
-            self.arguments.stop_signal
-        } else {
-            signal
-        };
+            Phase::Paused => {
+                // What is frozen hears nothing.
+                let _thawed = cgroup::freeze(self.arguments, false);
+                self.phase = Phase::Stopping(until);
+            }
+            Phase::Running => self.phase = Phase::Stopping(until),
+            Phase::Stopping(_) | Phase::Killed | Phase::Over(_) => {}
+        }
+        self.clients.status_changed();
+        self.kill(self.arguments.stop_signal);
+    }
+
+    /// A signal for the payload, as it is.
+    pub(crate) fn kill(&self, signal: i32) {
         match Signal::from_named_raw(signal) {
-            Some(signal) => {
-                // It fails only for a payload that has just ended.
-                let _sent = pidfd_send_signal(&self.handle, signal);
-            }
+            Some(signal) => self.send(signal),
             // A real-time signal, such as the one that ends a systemd.
             None => runtime::kill(self.arguments, signal),
         }
     }
 }
 
-/// The pipes, and what the payload gets as its output.
-type Streams = (Option<(Journal, [Pipe; 2])>, [Stdio; 2]);
+/// The payload's streams, on both sides.
+struct Streams {
+    journal: Option<Journal>,
+    outputs: Vec<(Reading, Lines)>,
+    input: Option<Input>,
+    console: Option<Console>,
+    ends: [Stdio; 3],
+}
 
-fn streams(arguments: &Arguments) -> std::io::Result<Streams> {
-    match arguments.output {
-        Output::Inherited => Ok((None, [Stdio::inherit(), Stdio::inherit()])),
-        Output::Journal => {
-            let journal = Journal::connect(&arguments.name, &arguments.image)?;
-            let (output, output_end) = Pipe::new(Stream::Output)?;
-            let (error, error_end) = Pipe::new(Stream::Error)?;
-            Ok((Some((journal, [output, error])), [output_end, error_end]))
+impl Streams {
+    fn open(arguments: &Arguments) -> std::io::Result<Self> {
+        let mut streams = Self {
+            journal: None,
+            outputs: Vec::new(),
+            input: None,
+            console: None,
+            ends: [Stdio::null(), Stdio::inherit(), Stdio::inherit()],
+        };
+        if arguments.output == Output::Inherited && !arguments.has_terminal {
+            if arguments.has_input {
+                streams.ends[0] = Stdio::inherit();
+            }
+            return Ok(streams);
         }
+        streams.journal = Some(Journal::connect(&arguments.name, &arguments.image)?);
+        if arguments.has_terminal {
+            // What the runtime says is in its log, and told from there.
+            streams.ends = [Stdio::null(), Stdio::null(), Stdio::null()];
+            streams.console = Some(Console::listen(CONSOLE.to_owned())?);
+            return Ok(streams);
+        }
+        for (at, stream) in [(1, Stream::Output), (2, Stream::Error)] {
+            let (reading, end) = Reading::pipe(stream)?;
+            streams.outputs.push((reading, Lines::default()));
+            streams.ends[at] = end.into();
+        }
+        if arguments.has_input {
+            let (input, end) = Input::pipe()?;
+            streams.input = Some(input);
+            streams.ends[0] = end.into();
+        }
+        Ok(streams)
     }
 }
 
-/// Half of what systemd allows, if nobody but the monitor can say that it is alive.
-fn watchdog(readiness: Readiness) -> Option<Duration> {
-    let allowed: u64 = std::env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
-    let half = Duration::from_micros(allowed / 2).max(Duration::from_millis(1));
-    (readiness == Readiness::Start).then_some(half)
+fn terminal(console: &Console) -> std::io::Result<(Reading, Input)> {
+    let master = console.receive()?;
+    let reading = Reading::terminal(master.try_clone()?)?;
+    Ok((reading, Input::terminal(master)))
+}
+
+impl Watchdog {
+    /// Half of what systemd allows, if nobody but the monitor can say that it is alive.
+    fn of_unit(readiness: Readiness) -> Option<Self> {
+        let allowed: u64 = std::env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
+        let every = Duration::from_micros(allowed / 2).max(Duration::from_millis(1));
+        (readiness != Readiness::Payload).then(|| Self {
+            every,
+            due: Instant::now(),
+        })
+    }
+
+    fn feed(&mut self, now: Instant) {
+        if self.due <= now {
+            notify::tell("WATCHDOG=1");
+            self.due = now + self.every;
+        }
+    }
 }
 
 fn ending_of(status: WaitStatus) -> Ending {

@@ -32,15 +32,18 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// Listens in the folder that the payload sees; everybody in the container may write.
-    pub(crate) fn listen(bundle: &Path) -> io::Result<Self> {
-        let path = bundle.join("notify/socket");
-        match std::fs::remove_file(&path) {
+    pub(crate) fn listen() -> io::Result<Self> {
+        Self::listen_at(Path::new("notify/socket"))
+    }
+
+    fn listen_at(path: &Path) -> io::Result<Self> {
+        match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let socket = UnixDatagram::bind(&path)?;
+        let socket = UnixDatagram::bind(path)?;
         socket.set_nonblocking(true)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666))?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
         Ok(Self { socket })
     }
 
@@ -49,15 +52,18 @@ impl Proxy {
         &self.socket
     }
 
-    /// Passes on what has come.
-    pub(crate) fn forward(&self) {
+    /// Passes on what has come. Gives back whether the payload said that it is ready.
+    pub(crate) fn forward(&self) -> bool {
+        let mut is_ready = false;
         let mut buffer = [0; LENGTH_MAX];
         while let Ok(length) = self.socket.recv(&mut buffer) {
             let passed = passed(&String::from_utf8_lossy(&buffer[..length]));
+            is_ready |= passed.lines().any(|line| line == "READY=1");
             if !passed.is_empty() {
                 tell(&passed);
             }
         }
+        is_ready
     }
 }
 
@@ -105,8 +111,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("notify")).unwrap();
         for _ in 0..2 {
-            let proxy = Proxy::listen(folder.path()).unwrap();
             let path = folder.path().join("notify/socket");
+            let proxy = Proxy::listen_at(&path).unwrap();
             let mode = std::fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o666);
             send(path.as_os_str().as_bytes(), "STATUS=x").unwrap();

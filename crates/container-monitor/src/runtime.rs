@@ -12,6 +12,7 @@ use crate::arguments::Arguments;
 use crate::exit::{Ending, LAUNCHER_FAILED, NOT_EXECUTABLE, NOT_FOUND};
 
 const CRUN: &str = "/usr/bin/crun";
+const SYSTEMCTL: &str = "/usr/bin/systemctl";
 
 /// Variables by which systemd speaks to a main process; to crun they would mean something, too.
 const SYSTEMD_VARIABLES: &[&str] = &[
@@ -24,6 +25,10 @@ const SYSTEMD_VARIABLES: &[&str] = &[
 ];
 
 fn crun(arguments: &Arguments) -> Command {
+    crun_with_log(arguments, &log(&arguments.bundle))
+}
+
+fn crun_with_log(arguments: &Arguments, log: &Path) -> Command {
     let mut command = Command::new(CRUN);
     for variable in SYSTEMD_VARIABLES {
         command.env_remove(variable);
@@ -33,7 +38,7 @@ fn crun(arguments: &Arguments) -> Command {
         .arg("--root")
         .arg(state(arguments))
         .arg("--log")
-        .arg(log(&arguments.bundle))
+        .arg(log)
         .arg(format!("--cgroup-manager={}", arguments.cgroup_manager))
         .stdin(Stdio::null());
     command
@@ -48,9 +53,13 @@ fn log(bundle: &Path) -> PathBuf {
     bundle.join("crun.log")
 }
 
-/// Creates the container; its first process waits.
-pub(crate) fn create(arguments: &Arguments, output: [Stdio; 2]) -> Result<Pid, Ending> {
-    let [standard_output, standard_error] = output;
+/// Creates the container; its first process waits. It gets the three standard streams, or a terminal.
+pub(crate) fn create(
+    arguments: &Arguments,
+    streams: [Stdio; 3],
+    console: Option<&Path>,
+) -> Result<Pid, Ending> {
+    let [standard_input, standard_output, standard_error] = streams;
     let pid_file = arguments.bundle.join("pid");
     let mut command = crun(arguments);
     command
@@ -60,7 +69,9 @@ pub(crate) fn create(arguments: &Arguments, output: [Stdio; 2]) -> Result<Pid, E
         .arg("--pid-file")
         .arg(&pid_file)
         .arg(format!("--preserve-fds={}", arguments.sockets))
+        .args(console.map(|path| format!("--console-socket={}", path.display())))
         .arg(&arguments.name)
+        .stdin(standard_input)
         .stdout(standard_output)
         .stderr(standard_error);
     run(command, &arguments.bundle)?;
@@ -103,6 +114,23 @@ pub(crate) fn delete(arguments: &Arguments) {
     let _status = command.status();
 }
 
+/// Has systemd stop the unit, without waiting: that stops the caller.
+pub(crate) fn stop_unit(unit: &str) {
+    let mut command = Command::new(SYSTEMCTL);
+    for variable in SYSTEMD_VARIABLES {
+        command.env_remove(variable);
+    }
+    command
+        .args(["stop", "--no-block", "--"])
+        .arg(format!("{unit}.service"))
+        .stdin(Stdio::null());
+    match command.status() {
+        Ok(status) if status.success() => {}
+        Ok(status) => eprintln!("launch: {unit}.service is not stopped: systemctl: {status}"),
+        Err(error) => eprintln!("launch: {unit}.service is not stopped: {SYSTEMCTL}: {error}"),
+    }
+}
+
 /// Has the launcher remove what it made for the container.
 pub(crate) fn clean_up(arguments: &Arguments) {
     let mut command = Command::new(&arguments.launcher);
@@ -116,6 +144,61 @@ pub(crate) fn clean_up(arguments: &Arguments) {
     // What it could not do, it said; whoever starts the next container does it.
     if let Err(error) = command.status() {
         eprintln!("launch: {}: {error}", arguments.launcher.display());
+    }
+}
+
+/// A file about an execution, in the current folder, which is the bundle.
+pub(crate) fn exec_file(id: u64, ending: &str) -> String {
+    format!("exec-{id}.{ending}")
+}
+
+pub(crate) fn remove_exec_files(id: u64) {
+    for ending in ["json", "pid", "log", "console"] {
+        // Not all of them are there; the rest goes with the folder.
+        let _removed = std::fs::remove_file(exec_file(id, ending));
+    }
+}
+
+/// Starts the runtime that starts a process. The process is described in a file, and gets the three streams or, if
+/// it has a console, a terminal.
+#[allow(
+    clippy::zombie_processes,
+    reason = "the monitor waits for every child that ends"
+)]
+pub(crate) fn exec(
+    arguments: &Arguments,
+    id: u64,
+    has_console: bool,
+    streams: [Stdio; 3],
+) -> std::io::Result<Pid> {
+    let path = |ending| arguments.bundle.join(exec_file(id, ending));
+    let console = has_console.then(|| format!("--console-socket={}", path("console").display()));
+    let [input, output, error] = streams;
+    let mut command = crun_with_log(arguments, &path("log"));
+    command
+        .args(["exec", "--detach", "--pid-file"])
+        .arg(path("pid"))
+        .arg("--process")
+        .arg(path("json"))
+        .args(console)
+        .arg(&arguments.name)
+        .stdin(input)
+        .stdout(output)
+        .stderr(error);
+    let child = command.spawn()?;
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    pid.ok_or_else(|| std::io::ErrorKind::InvalidData.into())
+}
+
+/// The process that the runtime started, once the runtime has ended.
+pub(crate) fn exec_result(id: u64, is_good: bool) -> Result<Pid, Ending> {
+    let text = std::fs::read_to_string(exec_file(id, "pid")).unwrap_or_default();
+    match text.trim().parse().ok().and_then(Pid::from_raw) {
+        Some(pid) if is_good => Ok(pid),
+        _ => {
+            let log = std::fs::read_to_string(exec_file(id, "log")).unwrap_or_default();
+            Err(failure(&log, "crun failed, and did not say why"))
+        }
     }
 }
 

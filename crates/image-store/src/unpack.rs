@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use anyhow::{Context as _, bail};
 use container_model::digest::Digest;
+use container_model::health::ImageHealth;
 use container_model::oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest};
 use containerd_client::types::Descriptor;
 
@@ -21,6 +22,8 @@ const SNAPSHOT_LABEL: &str = "containerd.io/gc.ref.snapshot.overlayfs";
 pub struct Unpacked {
     /// What it says of itself.
     pub configuration: ImageConfiguration,
+    /// How its health is checked; the specification of images does not know that.
+    pub health: Option<ImageHealth>,
     /// The snapshot of all its layers.
     pub top: Digest,
 }
@@ -42,6 +45,8 @@ pub async fn unpack(store: &Store, image: &Image) -> anyhow::Result<Unpacked> {
     let manifest = manifest(store, image).await?;
     let config: Digest = manifest.config().digest().to_string().parse()?;
     let configuration = store.document(&config).await?;
+    let health =
+        ImageHealth::of_configuration(&configuration).context("the image's HEALTHCHECK")?;
     let configuration: ImageConfiguration =
         serde_json::from_slice(&configuration).context("the image's configuration")?;
     let differences = configuration.rootfs().diff_ids();
@@ -70,7 +75,11 @@ pub async fn unpack(store: &Store, image: &Image) -> anyhow::Result<Unpacked> {
     let top = top.context("the image has no layer")?;
     let label = (SNAPSHOT_LABEL.to_owned(), top.to_string());
     store.label(&config, HashMap::from([label])).await?;
-    Ok(Unpacked { configuration, top })
+    Ok(Unpacked {
+        configuration,
+        health,
+        top,
+    })
 }
 
 /// The manifest of an image, or of what of its index is for this machine.

@@ -11,6 +11,7 @@ use container_model::name::Name;
 
 use crate::network_command::NetworkCommand;
 use crate::run_arguments::RunArguments;
+use crate::running::command_line::RunningCommand;
 use crate::volume_command::VolumeCommand;
 
 /// Runs containers as systemd units.
@@ -37,6 +38,13 @@ pub(crate) enum Command {
     Volume(VolumeCommand),
     /// Judge Quadlet files: all that is wrong, with file, line and key
     Check(CheckArguments),
+    #[command(flatten)]
+    Running(RunningCommand),
+    /// Print completions for a shell
+    Completions {
+        /// Which one
+        shell: clap_complete::Shell,
+    },
     /// Remove what a container left, if it runs no more; its monitor calls this
     #[command(hide = true)]
     Clean(CleanArguments),

@@ -1,4 +1,5 @@
-//! `launch`: runs containers as systemd units, loads images, and judges Quadlet files.
+//! `launch`: runs containers as systemd units, loads images, judges Quadlet files, and asks monitors of running
+//! containers.
 //!
 //! `launch run` prepares everything and becomes `launch-monitor`, so that nothing of it stays. Under the name
 //! `launch-generator` it is a systemd generator. Parsing, printing and exit codes; the work stands in the
@@ -9,18 +10,21 @@ mod cli;
 mod failure;
 mod generator;
 mod load;
+mod monitor_arguments;
 mod network_command;
 mod quadlet_files;
 mod record;
 mod run;
 mod run_arguments;
+mod running;
 mod volume_command;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use cli::{Cli, Command};
 
@@ -54,8 +58,15 @@ fn main() -> ExitCode {
     if let Command::Ended(arguments) = command {
         return record::ended(&arguments.record);
     }
-    match perform(command) {
-        Ok(()) => ExitCode::SUCCESS,
+    let performed = match &command {
+        Command::Running(command) => running::perform(command),
+        Command::Run(arguments) if run::terminal::is_wanted(arguments) => {
+            run::terminal::run(arguments)
+        }
+        _ => perform(command).map(|()| ExitCode::SUCCESS),
+    };
+    match performed {
+        Ok(code) => code,
         Err(error) => failure::report(&error),
     }
 }
@@ -89,6 +100,15 @@ fn perform(command: Command) -> anyhow::Result<()> {
         Command::Network(command) => network_command::perform(command),
         Command::Volume(command) => volume_command::perform(command),
         Command::Clean(arguments) => runtime.block_on(run::clean(&arguments)),
-        Command::Check(_) | Command::Ended(_) => Ok(()),
+        Command::Completions { shell } => completions(shell),
+        Command::Check(_) | Command::Running(_) | Command::Ended(_) => Ok(()),
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
+    // Into memory first: clap_complete panics where its output is closed early.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "launch", &mut script);
+    std::io::stdout().write_all(&script)?;
+    Ok(())
 }

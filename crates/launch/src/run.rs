@@ -10,8 +10,10 @@ mod files;
 mod folder;
 mod held;
 mod image_files;
+mod monitor_words;
 mod network;
 mod root;
+pub(crate) mod terminal;
 mod unit;
 mod volumes;
 
@@ -176,10 +178,15 @@ async fn fill(
         &unpacked.configuration,
         unit,
         name,
-        arguments.notify,
+        arguments,
         &held,
     )?;
-    let words = vec![
+    let health = arguments
+        .monitored
+        .health()
+        .settings(unpacked.health.as_ref())?;
+    let more = monitor_words::words(arguments, unit, name, health)?;
+    let mut words = vec![
         format!("--name={name}"),
         format!("--bundle={}", path_text(folder.path())?),
         format!("--image={reference}"),
@@ -187,10 +194,10 @@ async fn fill(
         format!("--stop-signal={}", stop_signal.number()),
         format!("--stop-timeout={}", arguments.stop_timeout),
         format!("--readiness={}", readiness(arguments.notify)),
-        format!("--output={}", unit.output()),
         format!("--sockets={}", unit.sockets()),
         format!("--launcher={}", path_text(&std::env::current_exe()?)?),
     ];
+    words.extend(more);
     Ok(Prepared {
         words,
         folder,
@@ -215,6 +222,7 @@ fn readiness(notify: Notify) -> &'static str {
     match notify {
         Notify::Start => "start",
         Notify::Payload => "payload",
+        Notify::Healthy => "healthy",
     }
 }
 

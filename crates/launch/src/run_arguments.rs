@@ -27,6 +27,8 @@ use container_model::ulimit::Ulimit;
 use container_model::user::UserOption;
 use container_model::{ContainerOptions, ImageReference, Malformed};
 
+use crate::monitor_arguments::MonitorArguments;
+
 /// What is mounted with `--read-only-tmpfs`.
 const WRITABLE: [&str; 3] = ["/run", "/tmp", "/var/tmp"];
 
@@ -37,6 +39,8 @@ pub(crate) enum Notify {
     Start,
     /// When the container says so, by `sd_notify`
     Payload,
+    /// When its first check of health succeeded
+    Healthy,
 }
 
 /// What one `--publish` says: a range is several.
@@ -199,6 +203,8 @@ pub(crate) struct RunArguments {
     /// Seconds that the container may take to end after that signal, before it is killed
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub(crate) stop_timeout: u32,
+    #[command(flatten)]
+    pub(crate) monitored: MonitorArguments,
 }
 
 impl RunArguments {
@@ -314,7 +320,8 @@ mod tests {
         let text = "[Container]\nImage=busybox\nNetwork=none\nAddCapability=NET_ADMIN\nAddDevice=/dev/kvm\n\
             AddHost=a:1.2.3.4\nAnnotation=a=b\nContainerName=a\nDNS=1.1.1.1\nDNSOption=a\nDNSSearch=a\n\
             DropCapability=ALL\nEntrypoint=sh\nEnvironment=A=-1\nExec=-c true\nGroupAdd=a\nHostName=a\n\
-            Label=a=b\nMemory=64m\nMount=type=tmpfs,target=/a\nNoNewPrivileges=true\nNotify=true\nPidsLimit=-1\n\
+            HealthCmd=[ -e /a ]\nHealthInterval=1s\nHealthOnFailure=stop\nHealthRetries=2\nHealthStartPeriod=1m\n\
+            HealthTimeout=500ms\nLabel=a=b\nMemory=64m\nMount=type=tmpfs,target=/a\nNoNewPrivileges=true\nNotify=true\nPidsLimit=-1\n\
             ReadOnly=true\nSeccompProfile=unconfined\nSecret=a\nShmSize=64m\nStopSignal=INT\nStopTimeout=5\n\
             Sysctl=net.a=1\nTmpfs=/b\nUlimit=core=-1\nUnmask=ALL\nUser=a\nGroup=b\nVolume=a:/c\nWorkingDir=/d\n";
         let file = QuadletFile {
@@ -339,7 +346,6 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_refused() {
         for option in [
-            "--tty",
             "--pull=always",
             "--userns=auto",
             "--restart=always",

@@ -40,6 +40,10 @@ pub enum Request {
 /// Which of the payload's streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are four questions that have nothing to do with each other"
+)]
 pub struct Attach {
     /// Whether the client may send input; an error if the payload has none.
     pub input: bool,

@@ -316,8 +316,7 @@ impl Translation<'_> {
             return;
         };
         if entry.value == "healthy" {
-            self.problems
-                .push(entry.problem("not supported: health checks are not supported yet"));
+            self.option("--notify", "healthy");
         } else if self.boolean(key) == Some(true) {
             self.option("--notify", "payload");
         }

@@ -8,6 +8,7 @@ use crate::capability::CapabilityOption;
 use crate::command::parse_entrypoint;
 use crate::device::DeviceOption;
 use crate::environment::Variable;
+use crate::health::{HealthAction, HealthCommand, HealthTime};
 use crate::host_entry::HostEntry;
 use crate::malformed::Malformed;
 use crate::mount;
@@ -71,6 +72,13 @@ fn is_seconds(text: &str) -> Result<(), Malformed> {
     }
 }
 
+fn is_count(text: &str) -> Result<(), Malformed> {
+    match text.parse::<u32>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Malformed::new("number", text, "a whole number is wanted")),
+    }
+}
+
 fn is_absolute(text: &str) -> Result<(), Malformed> {
     mount::absolute(text)
         .map(|_| ())
@@ -121,7 +129,8 @@ pub(super) fn is_boolean(text: &str) -> Option<bool> {
     systemd_unit::boolean::parse(text)
 }
 
-const HEALTH: &str = "health checks are not supported yet";
+const STARTUP: &str = "there is one check, whose failures do not count in `HealthStartPeriod=`";
+const HEALTH_LOG: &str = "the last five checks are kept, as with Docker: see `launch inspect`";
 const IDENTIFIERS: &str = "user namespaces are not supported";
 const SELINUX: &str = "SELinux is not in the image";
 const PODMAN: &str = "it is about podman alone";
@@ -163,20 +172,26 @@ pub(super) const KEYS: &[(&str, Handling)] = &[
     ("GlobalArgs", Refused(PODMAN)),
     ("Group", Special),
     ("GroupAdd", Each("--group-add", is_word)),
-    ("HealthCmd", Refused(HEALTH)),
-    ("HealthInterval", Refused(HEALTH)),
-    ("HealthLogDestination", Refused(HEALTH)),
-    ("HealthMaxLogCount", Refused(HEALTH)),
-    ("HealthMaxLogSize", Refused(HEALTH)),
-    ("HealthOnFailure", Refused(HEALTH)),
-    ("HealthRetries", Refused(HEALTH)),
-    ("HealthStartPeriod", Refused(HEALTH)),
-    ("HealthStartupCmd", Refused(HEALTH)),
-    ("HealthStartupInterval", Refused(HEALTH)),
-    ("HealthStartupRetries", Refused(HEALTH)),
-    ("HealthStartupSuccess", Refused(HEALTH)),
-    ("HealthStartupTimeout", Refused(HEALTH)),
-    ("HealthTimeout", Refused(HEALTH)),
+    ("HealthCmd", One("--health-cmd", is::<HealthCommand>)),
+    ("HealthInterval", One("--health-interval", is::<HealthTime>)),
+    ("HealthLogDestination", Refused(HEALTH_LOG)),
+    ("HealthMaxLogCount", Refused(HEALTH_LOG)),
+    ("HealthMaxLogSize", Refused(HEALTH_LOG)),
+    (
+        "HealthOnFailure",
+        One("--health-on-failure", is::<HealthAction>),
+    ),
+    ("HealthRetries", One("--health-retries", is_count)),
+    (
+        "HealthStartPeriod",
+        One("--health-start-period", is::<HealthTime>),
+    ),
+    ("HealthStartupCmd", Refused(STARTUP)),
+    ("HealthStartupInterval", Refused(STARTUP)),
+    ("HealthStartupRetries", Refused(STARTUP)),
+    ("HealthStartupSuccess", Refused(STARTUP)),
+    ("HealthStartupTimeout", Refused(STARTUP)),
+    ("HealthTimeout", One("--health-timeout", is::<HealthTime>)),
     ("HostName", One("--hostname", is::<HostName>)),
     (
         "HttpProxy",

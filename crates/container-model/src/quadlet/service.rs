@@ -13,6 +13,8 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("Delegate", "yes"),
     ("DelegateSubgroup", "launch"),
     ("KillMode", "mixed"),
+    // As services have it that delegate nothing: without it systemd would not see that memory was short.
+    ("OOMPolicy", "stop"),
     ("SyslogIdentifier", "%N"),
 ];
 

@@ -51,6 +51,7 @@ NotifyAccess=main
 Delegate=yes
 DelegateSubgroup=launch
 KillMode=mixed
+OOMPolicy=stop
 SyslogIdentifier=%N
 ExecStart=/usr/bin/launch run --network=host --security-opt=no-new-privileges=false --name=%N busybox
 ExecStopPost=-/usr/bin/launch clean %N
@@ -108,6 +109,15 @@ fn keys_become_options() {
     }
     assert!(!command("DNS=1.1.1.1\nDNS=").contains("--dns"));
     assert!(!command("ReadOnly=no").contains("read-only"));
+    let health = command(
+        "HealthCmd=curl -f http://a\nHealthInterval=1m\nHealthOnFailure=kill\nNotify=healthy",
+    );
+    for option in [
+        " \"--health-cmd=curl -f http://a\" --health-interval=1m --health-on-failure=kill ",
+        " --notify=healthy ",
+    ] {
+        assert!(health.contains(option), "{health}");
+    }
 }
 
 /// Lines of [Container], and what is said of them.
@@ -121,8 +131,12 @@ const MISTAKES: &[(&str, &str)] = &[
         "web.container:4: [Container] publishport: there is no such key; `PublishPort` is meant?",
     ),
     (
-        "HealthCmd=a",
-        "web.container:4: [Container] HealthCmd: not supported: health checks are not supported yet",
+        "HealthStartupCmd=a",
+        "web.container:4: [Container] HealthStartupCmd: not supported: there is one check, whose failures do not count in `HealthStartPeriod=`",
+    ),
+    (
+        "HealthInterval=5",
+        "web.container:4: [Container] HealthInterval: `5` is no time: a time such as 1m30s, 500ms or 0 is wanted, at most a year",
     ),
     (
         "ReadOnly=perhaps",
@@ -179,7 +193,7 @@ fn mistakes_are_told_with_file_line_and_key() {
         "Pull=newer",
         "LogDriver=none",
         "EnvironmentFile=-/a",
-        "Notify=healthy",
+        "Notify=perhaps",
         "Sysctl=vm.swappiness=1",
         "Image=a.image",
         "Exec='",

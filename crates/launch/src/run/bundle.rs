@@ -21,8 +21,8 @@ use image_store::platform;
 use super::folder::ContainerFolder;
 use super::held::Held;
 use super::unit::Unit;
-use super::{devices, files, image_files, root};
-use crate::run_arguments::Notify;
+use super::{devices, files, image_files, monitor_words, root};
+use crate::run_arguments::{Notify, RunArguments};
 
 /// Debian's golang-github-containers-common has it.
 const SECCOMP_PROFILE: &str = "/usr/share/containers/seccomp.json";
@@ -34,7 +34,7 @@ pub(crate) fn write(
     image: &ImageConfiguration,
     unit: &Unit,
     name: &Name,
-    notify: Notify,
+    arguments: &RunArguments,
     held: &Held,
 ) -> anyhow::Result<()> {
     let host_name = host_name(options, name)?;
@@ -42,7 +42,7 @@ pub(crate) fn write(
         root: root::MOUNT_POINT.into(),
         user: user(options, image)?,
         inherited: inherited(options),
-        forced_environment: forced(unit, notify),
+        forced_environment: forced(unit, arguments.notify),
         cgroup: unit.cgroup().clone(),
         network_namespace: held.network_namespace(),
         seccomp: seccomp(options)?,
@@ -52,7 +52,10 @@ pub(crate) fn write(
         oom_score_adjustment: oom_score_adjustment(),
         host_name,
     };
-    let spec = spec::build(options, image, &around)?;
+    let mut spec = spec::build(options, image, &around)?;
+    if arguments.monitored.tty {
+        monitor_words::add_terminal(&mut spec);
+    }
     let path = folder.path().join("config.json");
     let text = serde_json::to_vec(&spec)?;
     std::fs::write(&path, text).with_context(|| path.display().to_string())
