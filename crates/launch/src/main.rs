@@ -1,4 +1,4 @@
-//! `launch`: runs containers as systemd units, loads images, and judges Quadlet files.
+//! `launch`: runs containers as systemd units, pulls and loads images, and judges Quadlet files.
 //!
 //! `launch run` prepares everything and becomes `launch-monitor`, so that nothing of it stays. Under the name
 //! `launch-generator` it is a systemd generator. Parsing, printing and exit codes; the work stands in the
@@ -8,7 +8,10 @@ mod check;
 mod cli;
 mod failure;
 mod generator;
+mod images;
 mod load;
+mod progress;
+mod pull;
 mod quadlet_files;
 mod run;
 mod run_arguments;
@@ -61,7 +64,10 @@ fn perform(command: Command) -> anyhow::Result<()> {
             prepared.become_monitor()
         }
         Command::Load(arguments) => runtime.block_on(load::load(&arguments)),
-        Command::Images => runtime.block_on(load::list()),
+        Command::Pull(arguments) => runtime.block_on(pull::run(&arguments)),
+        Command::Images(arguments) => runtime.block_on(images::list(&arguments)),
+        Command::Rmi(arguments) => runtime.block_on(images::remove(&arguments)),
+        Command::Save(arguments) => runtime.block_on(images::save(&arguments)),
         Command::Clean(arguments) => runtime.block_on(run::clean(&arguments)),
         Command::Check(_) => Ok(()),
     }

@@ -26,6 +26,8 @@ use container_model::ulimit::Ulimit;
 use container_model::user::UserOption;
 use container_model::{ContainerOptions, ImageReference};
 
+use crate::pull::{PullSettings, PullWhen};
+
 /// What is mounted with `--read-only-tmpfs`.
 const WRITABLE: [&str; 3] = ["/run", "/tmp", "/var/tmp"];
 
@@ -41,7 +43,7 @@ pub(crate) enum Notify {
 #[derive(Debug, Args)]
 #[command(next_line_help = false)]
 pub(crate) struct RunArguments {
-    /// The image; it must have been loaded
+    /// The image, by tag or digest
     pub(crate) image: ImageReference,
     /// What replaces the image's command
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -49,6 +51,11 @@ pub(crate) struct RunArguments {
     /// The container's name; the unit's without it
     #[arg(long)]
     pub(crate) name: Option<Name>,
+    /// When the image is pulled
+    #[arg(long, value_enum, default_value = "missing")]
+    pub(crate) pull: PullWhen,
+    #[command(flatten)]
+    pub(crate) pulling: PullSettings,
     /// When the unit is ready
     #[arg(long, value_enum, default_value = "start")]
     pub(crate) notify: Notify,
@@ -270,8 +277,8 @@ mod tests {
         let text = "[Container]\nImage=busybox\nNetwork=none\nAddCapability=NET_ADMIN\nAddDevice=/dev/kvm\n\
             AddHost=a:1.2.3.4\nAnnotation=a=b\nContainerName=a\nDNS=1.1.1.1\nDNSOption=a\nDNSSearch=a\n\
             DropCapability=ALL\nEntrypoint=sh\nEnvironment=A=-1\nExec=-c true\nGroupAdd=a\nHostName=a\n\
-            Label=a=b\nMemory=64m\nMount=type=tmpfs,target=/a\nNoNewPrivileges=true\nNotify=true\nPidsLimit=-1\n\
-            ReadOnly=true\nSeccompProfile=unconfined\nSecret=a\nShmSize=64m\nStopSignal=INT\nStopTimeout=5\n\
+            Label=a=b\nMemory=64m\nMount=type=tmpfs,target=/a\nNoNewPrivileges=true\nNotify=true\nPidsLimit=-1\nPull=always\n\
+            ReadOnly=true\nRetry=3\nRetryDelay=5s\nSeccompProfile=unconfined\nSecret=a\nShmSize=64m\nStopSignal=INT\nStopTimeout=5\n\
             Sysctl=net.a=1\nTmpfs=/b\nUlimit=core=-1\nUnmask=ALL\nUser=a\nGroup=b\nVolume=a:/c\nWorkingDir=/d\n";
         let file = QuadletFile {
             name: "a.container".to_owned(),
@@ -290,6 +297,9 @@ mod tests {
         // Three more with --read-only-tmpfs.
         assert_eq!(options.mounts.len(), 6);
         assert!(options.read_only && options.security.no_new_privileges);
+        for word in ["--pull=always", "--retry=3", "--retry-delay=5s"] {
+            assert!(command.contains(word), "{command}");
+        }
     }
 
     #[test]
@@ -298,7 +308,7 @@ mod tests {
             "--publish=80",
             "--tty",
             "--init",
-            "--pull=always",
+            "--pull=newer",
             "--userns=auto",
             "--restart=always",
         ] {

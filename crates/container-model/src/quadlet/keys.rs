@@ -4,6 +4,8 @@
 
 use std::str::FromStr;
 
+use systemd_unit::time_span::{self, TimeSpan};
+
 use crate::capability::CapabilityOption;
 use crate::command::parse_entrypoint;
 use crate::device::DeviceOption;
@@ -99,6 +101,28 @@ fn is_network(text: &str) -> Result<(), Malformed> {
     }
 }
 
+fn is_pull(text: &str) -> Result<(), Malformed> {
+    let reason = "`missing`, `always` and `never` are known";
+    let is_known = ["missing", "always", "never"].contains(&text);
+    is_known
+        .then_some(())
+        .ok_or_else(|| Malformed::new("time to pull", text, reason))
+}
+
+fn is_count(text: &str) -> Result<(), Malformed> {
+    match text.parse::<u32>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Malformed::new("count", text, "write a whole number")),
+    }
+}
+
+fn is_delay(text: &str) -> Result<(), Malformed> {
+    match time_span::parse(text) {
+        Some(TimeSpan::Finite(_)) => Ok(()),
+        _ => Err(Malformed::new("time", text, "write it as 500ms or 2s")),
+    }
+}
+
 const BRIDGE: &str = "networks of the container's own are not supported yet";
 const HEALTH: &str = "health checks are not supported yet";
 const IDENTIFIERS: &str = "user namespaces are not supported";
@@ -178,7 +202,7 @@ pub(super) const KEYS: &[(&str, Handling)] = &[
     ("Pod", Refused("pods are not supported")),
     ("PodmanArgs", Refused(PODMAN)),
     ("PublishPort", Refused(BRIDGE)),
-    ("Pull", Special),
+    ("Pull", One("--pull", is_pull)),
     ("ReadOnly", Flag("--read-only")),
     ("ReadOnlyTmpfs", Special),
     ("ReloadCmd", Refused("write `ExecReload=` into [Service]")),
@@ -186,11 +210,8 @@ pub(super) const KEYS: &[(&str, Handling)] = &[
         "ReloadSignal",
         Refused("write `ExecReload=` into [Service]"),
     ),
-    ("Retry", Refused("`Restart=` in [Service] tries again")),
-    (
-        "RetryDelay",
-        Refused("`RestartSec=` in [Service] says when"),
-    ),
+    ("Retry", One("--retry", is_count)),
+    ("RetryDelay", One("--retry-delay", is_delay)),
     ("Rootfs", Refused("a container is made of an image")),
     (
         "RunInit",
