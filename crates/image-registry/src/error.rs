@@ -159,10 +159,11 @@ impl RegistryError {
 
 /// What to do about a failure of TLS, which time does not heal.
 fn tls_failure(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
-    let inner = error.downcast_ref::<std::io::Error>();
-    let inner = inner.and_then(std::io::Error::get_ref);
-    let failure = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    let failure = failure.or_else(|| error.downcast_ref())?;
+    let Some(failure) = error.downcast_ref::<rustls::Error>() else {
+        // Several layers wrap it in an error of input and output, which is no source of its own.
+        let outer = error.downcast_ref::<std::io::Error>()?;
+        return tls_failure(outer.get_ref()?);
+    };
     Some(match failure {
         rustls::Error::InvalidCertificate(_) => {
             " (`ca-file` in /etc/keelson/registries.toml names an authority of your own)"

@@ -80,6 +80,9 @@ struct Shared {
     stopping: AtomicBool,
 }
 
+/// What a TLS connection begins with.
+const TLS: u8 = 0x16;
+
 /// Serves until it is dropped.
 pub(crate) struct Registry {
     address: SocketAddr,
@@ -202,6 +205,10 @@ impl Drop for Registry {
 }
 
 fn answer(mut stream: &TcpStream, shared: &Shared) -> Option<()> {
+    let mut first = [0];
+    if stream.peek(&mut first).ok()? > 0 && first[0] == TLS {
+        return stream.write_all(b"HTTP/1.1 400 X\r\n\r\n").ok();
+    }
     let asked = read(stream)?;
     let fault = (shared.faults.lock().expect("unpoisoned"))(&asked);
     shared.asked.lock().expect("unpoisoned").push(asked.clone());
