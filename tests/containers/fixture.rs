@@ -82,6 +82,11 @@ impl Node {
         node
     }
 
+    /// A process in the machine's network.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.machine.process_id()
+    }
+
     pub(crate) fn load(&self, archive: &str) -> String {
         self.run(&["launch", "load", &format!("{ARCHIVES}/{archive}")])
     }
