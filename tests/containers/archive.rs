@@ -147,22 +147,55 @@ pub(crate) fn docker_save(path: &Path) {
     std::fs::write(path, tar(&files)).expect("the archive is written");
 }
 
+/// An image as a registry has it.
+pub(crate) struct Parts {
+    /// Configuration and layers.
+    pub(crate) blobs: Vec<Vec<u8>>,
+    pub(crate) manifest: Vec<u8>,
+    /// Of the manifest.
+    pub(crate) digest: String,
+}
+
+/// Busybox, with a layer of noise that does not compress, of so many bytes.
+pub(crate) fn parts(noise: usize) -> Parts {
+    let mut layers = vec![first_layer(), second_layer()];
+    if noise > 0 {
+        let byte = |at: usize| (at * 7 + at / 251 + at / 65_537).to_le_bytes()[0];
+        layers.push(tar(&[("srv/noise", (0..noise).map(byte).collect())]));
+    }
+    let configuration = configuration(&layers);
+    let manifest = manifest(&configuration, &layers);
+    Parts {
+        digest: format!("sha256:{}", hex(&manifest)),
+        manifest,
+        blobs: std::iter::once(configuration).chain(layers).collect(),
+    }
+}
+
+fn describe(kind: &str, bytes: &[u8]) -> Value {
+    json!({
+        "mediaType": format!("application/vnd.oci.image.{kind}"),
+        "digest": format!("sha256:{}", hex(bytes)), "size": bytes.len(),
+    })
+}
+
+fn manifest(configuration: &[u8], layers: &[Vec<u8>]) -> Vec<u8> {
+    let layers: Vec<Value> = layers
+        .iter()
+        .map(|bytes| describe("layer.v1.tar", bytes))
+        .collect();
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": describe("config.v1+json", configuration), "layers": layers,
+    });
+    serde_json::to_vec(&manifest).expect("JSON")
+}
+
 /// An OCI image layout, named `busybox:layout`; gives back the manifest's digest.
 pub(crate) fn layout(path: &Path) -> String {
     let layers = [first_layer(), second_layer()];
     let configuration = configuration(&layers);
-    let describe = |kind: &str, bytes: &[u8]| -> Value {
-        json!({
-            "mediaType": format!("application/vnd.oci.image.{kind}"),
-            "digest": format!("sha256:{}", hex(bytes)), "size": bytes.len(),
-        })
-    };
-    let manifest = serde_json::to_vec(&json!({
-        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": describe("config.v1+json", &configuration),
-        "layers": [describe("layer.v1.tar", &layers[0]), describe("layer.v1.tar", &layers[1])],
-    }))
-    .expect("JSON");
+    let manifest = manifest(&configuration, &layers);
     let mut entry = describe("manifest.v1+json", &manifest);
     entry["annotations"] = json!({"io.containerd.image.name": "docker.io/library/busybox:layout"});
     let index =

@@ -1,9 +1,10 @@
 //! Containers as units of a real systemd, in namespaces, with real containerd and crun.
 //!
-//! The image is made here of Debian's busybox-static; no registry is asked. Limits of memory and processors need a
+//! The image is made here of Debian's busybox-static; registries are made here, too. Limits of memory and processors need a
 //! kernel of the machine's own and are not tested here.
 
 mod archive;
+mod distribution;
 mod engine;
 mod exec;
 mod fixture;
@@ -13,8 +14,13 @@ mod life;
 mod networks;
 mod options;
 mod pseudoterminal;
+mod pull;
 mod quadlet;
+#[allow(dead_code)] // Another crate's tests use the rest of it.
+#[path = "../../crates/image-registry/tests/registry/mod.rs"]
+mod registry;
 #[path = "../fleet/root.rs"]
 mod root;
+mod signatures;
 mod terminal;
 mod volumes;

@@ -46,6 +46,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("kv-store", Layer::Foundations),
     ("kv-client", Layer::Foundations),
     ("fleet-api", Layer::Foundations),
+    ("image-registry", Layer::Foundations),
     ("fleet-store", Layer::Foundations),
     ("update-client", Layer::Foundations),
     ("machine-facts", Layer::Foundations),

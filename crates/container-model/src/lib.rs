@@ -2,7 +2,7 @@
 //!
 //! Options have Docker's names and Docker's grammar, image references are normalized as Docker does, and
 //! [`spec::build`] makes an OCI runtime specification of options and an image's configuration.
-//! [`policy`] says which images may be used.
+//! [`policy`] says which images may be used, [`registries`] where they come from.
 //!
 //! It opens no file, asks no registry and runs nothing: what stands in the image's `/etc/passwd`, which
 //! seccomp profile there is and where the control group lies is passed in.
@@ -11,6 +11,7 @@ pub mod capability;
 pub mod command;
 pub mod device;
 pub mod digest;
+pub mod docker_logins;
 pub mod environment;
 pub mod health;
 pub mod host_entry;
@@ -23,6 +24,7 @@ pub mod policy;
 pub mod port;
 pub mod quadlet;
 pub mod reference;
+pub mod registries;
 pub mod resources;
 pub mod run_record;
 pub mod seccomp;

@@ -215,8 +215,8 @@ impl Clients {
             if left == 0 || time.is_zero() {
                 return;
             }
-            let wanted = self.all.iter().filter(|client| !client.outgoing.is_empty());
-            let mut waited: Vec<PollFd<'_>> = wanted
+            let slow = self.all.iter().filter(|client| !client.outgoing.is_empty());
+            let mut waited: Vec<PollFd<'_>> = slow
                 .map(|client| PollFd::new(&client.stream, PollFlags::OUT))
                 .collect();
             let timeout = Timespec::try_from(time).ok();

@@ -136,7 +136,7 @@ mod tests {
         drop(reading);
         input.take(b"a");
         assert!(input.descriptor().is_none());
-        input.take(&[0; KEPT_MAX]);
+        input.take(&vec![0; KEPT_MAX]);
         assert!(!input.is_full());
     }
 }

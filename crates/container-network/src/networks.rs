@@ -2,7 +2,7 @@
 //!
 //! Everything that changes something holds one lock of the machine.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -375,7 +375,7 @@ fn addresses(
     others: &[Connection],
 ) -> Result<Vec<IpAddr>, Error> {
     let of_network = others.iter().filter(|one| one.network.name == network.name);
-    let used: HashSet<IpAddr> = of_network.flat_map(|one| one.addresses.clone()).collect();
+    let used: BTreeSet<IpAddr> = of_network.flat_map(|one| one.addresses.clone()).collect();
     let subnets = &network.settings.subnets;
     let asked = [
         request.address_v4.map(IpAddr::V4),

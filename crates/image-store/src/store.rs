@@ -5,6 +5,7 @@
 
 mod content;
 mod images;
+mod ingest;
 mod leases;
 mod snapshots;
 
@@ -15,7 +16,10 @@ use containerd_client::tonic::metadata::{Ascii, MetadataValue};
 use containerd_client::tonic::transport::Channel;
 use containerd_client::tonic::{Code, Request, Status};
 
+pub use content::BlobPieces;
 pub use images::Image;
+pub use ingest::{Begun, Committed, Ingest};
+pub use leases::Lease;
 pub use snapshots::RootMount;
 
 const SOCKET: &str = "/run/containerd/containerd.sock";

@@ -42,7 +42,16 @@ pub fn references(manifest: &ImageManifest) -> HashMap<String, String> {
 
 /// Unpacks an image that is in the store.
 pub async fn unpack(store: &Store, image: &Image) -> anyhow::Result<Unpacked> {
-    let manifest = manifest(store, image).await?;
+    unpack_observed(store, image, &|_, _, _| {}).await
+}
+
+/// The same, and tells of each layer before and after: its digest, size, and whether it is done.
+pub async fn unpack_observed(
+    store: &Store,
+    image: &Image,
+    tell: &(dyn Fn(&Digest, u64, bool) + Sync),
+) -> anyhow::Result<Unpacked> {
+    let (manifest, _) = manifest(store, image).await?;
     let config: Digest = manifest.config().digest().to_string().parse()?;
     let configuration = store.document(&config).await?;
     let health =
@@ -61,6 +70,8 @@ pub async fn unpack(store: &Store, image: &Image) -> anyhow::Result<Unpacked> {
     for (layer, difference) in manifest.layers().iter().zip(differences) {
         let difference: Digest = difference.parse()?;
         let chain = chain(top.as_ref(), &difference);
+        let (digest, size) = (layer.digest().to_string().parse()?, layer.size());
+        tell(&digest, size, false);
         let layer = Descriptor {
             media_type: layer.media_type().to_string(),
             digest: layer.digest().to_string(),
@@ -70,6 +81,7 @@ pub async fn unpack(store: &Store, image: &Image) -> anyhow::Result<Unpacked> {
         store
             .unpack(&layer, &difference, &chain, top.as_ref())
             .await?;
+        tell(&digest, size, true);
         top = Some(chain);
     }
     let top = top.context("the image has no layer")?;
@@ -82,23 +94,18 @@ pub async fn unpack(store: &Store, image: &Image) -> anyhow::Result<Unpacked> {
     })
 }
 
-/// The manifest of an image, or of what of its index is for this machine.
-pub async fn manifest(store: &Store, image: &Image) -> anyhow::Result<ImageManifest> {
-    let mut bytes = store.document(&image.digest).await?;
-    if image.media_type.contains("index") || image.media_type == platform::DOCKER_LIST {
+/// An image's manifest and the digest of it: of an index, what it has for this machine.
+pub async fn manifest(store: &Store, image: &Image) -> anyhow::Result<(ImageManifest, Digest)> {
+    let mut digest = image.digest.clone();
+    let mut bytes = store.document(&digest).await?;
+    if platform::kind(&image.media_type) == platform::Kind::Index {
         let index: ImageIndex = serde_json::from_slice(&bytes)?;
-        let chosen = platform::choose(&index).with_context(|| {
-            format!(
-                "{} has nothing for {}",
-                image.name,
-                platform::architecture()
-            )
-        })?;
-        bytes = store
-            .document(&chosen.digest().to_string().parse()?)
-            .await?;
+        let chosen = platform::choose(&index).with_context(|| platform::missing(&image.name))?;
+        digest = chosen.digest().to_string().parse()?;
+        bytes = store.document(&digest).await?;
     }
-    serde_json::from_slice(&bytes).context("the image's manifest")
+    let manifest = serde_json::from_slice(&bytes).context("the image's manifest")?;
+    Ok((manifest, digest))
 }
 
 /// The name of a layer with all below it, by OCI's rule.

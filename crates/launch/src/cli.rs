@@ -10,6 +10,7 @@ use container_model::ImageReference;
 use container_model::name::Name;
 
 use crate::network_command::NetworkCommand;
+use crate::pull::PullSettings;
 use crate::run_arguments::RunArguments;
 use crate::running::command_line::RunningCommand;
 use crate::volume_command::VolumeCommand;
@@ -26,10 +27,16 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a container until it ends, as the main process of a unit or in a terminal
     Run(Box<RunArguments>),
+    /// Fetch images from their registries
+    Pull(PullArguments),
     /// Load the images of an archive: `docker save`, or an OCI image layout as a tar file
     Load(LoadArguments),
     /// List images
-    Images,
+    Images(ImagesArguments),
+    /// Take names of images away; what has no name left leaves the disk
+    Rmi(RemoveArguments),
+    /// Write images into an archive that `launch load` and `docker load` read
+    Save(SaveArguments),
     /// Make, list and remove networks
     #[command(subcommand)]
     Network(NetworkCommand),
@@ -68,6 +75,42 @@ pub(crate) struct CheckArguments {
     /// Print the units that are made of them
     #[arg(long)]
     pub(crate) print: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PullArguments {
+    /// By tag or digest
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<ImageReference>,
+    #[command(flatten)]
+    pub(crate) settings: PullSettings,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImagesArguments {
+    /// Print the digests alone
+    #[arg(short, long, conflicts_with = "json")]
+    pub(crate) quiet: bool,
+    /// Print a JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArguments {
+    /// By the name that `launch images` prints
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<ImageReference>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SaveArguments {
+    /// By tag or digest
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<ImageReference>,
+    /// The archive
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -1,4 +1,4 @@
-//! `launch load` and `launch images`: archives into containerd, and what is there.
+//! `launch load`: archives into containerd.
 //!
 //! How an image gets there is `image_store::load`'s.
 
@@ -57,13 +57,4 @@ fn names(
         ),
         None => Ok(names),
     }
-}
-
-/// A line for each image: its name and digest.
-pub(crate) async fn list() -> anyhow::Result<()> {
-    let store = Store::connect().await?;
-    for image in store.images().await? {
-        println!("{}\t{}", image.name, image.digest);
-    }
-    Ok(())
 }

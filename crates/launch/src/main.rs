@@ -1,5 +1,5 @@
-//! `launch`: runs containers as systemd units, loads images, judges Quadlet files, and asks monitors of running
-//! containers.
+//! `launch`: runs containers as systemd units, pulls and loads images, judges Quadlet files, and asks monitors of
+//! running containers.
 //!
 //! `launch run` prepares everything and becomes `launch-monitor`, so that nothing of it stays. Under the name
 //! `launch-generator` it is a systemd generator. Parsing, printing and exit codes; the work stands in the
@@ -9,9 +9,12 @@ mod check;
 mod cli;
 mod failure;
 mod generator;
+mod images;
 mod load;
 mod monitor_arguments;
 mod network_command;
+mod progress;
+mod pull;
 mod quadlet_files;
 mod record;
 mod run;
@@ -96,7 +99,10 @@ fn perform(command: Command) -> anyhow::Result<()> {
             prepared.become_monitor()
         }
         Command::Load(arguments) => runtime.block_on(load::load(&arguments)),
-        Command::Images => runtime.block_on(load::list()),
+        Command::Pull(arguments) => runtime.block_on(pull::run(&arguments)),
+        Command::Images(arguments) => runtime.block_on(images::list(&arguments)),
+        Command::Rmi(arguments) => runtime.block_on(images::remove(&arguments)),
+        Command::Save(arguments) => runtime.block_on(images::save(&arguments)),
         Command::Network(command) => network_command::perform(command),
         Command::Volume(command) => volume_command::perform(command),
         Command::Clean(arguments) => runtime.block_on(run::clean(&arguments)),

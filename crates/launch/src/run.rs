@@ -30,6 +30,7 @@ use image_store::store::{RootMount, Store};
 use image_store::{policy, unpack};
 
 use crate::cli::CleanArguments;
+use crate::pull;
 use crate::record;
 use crate::run_arguments::{Notify, RunArguments};
 use folder::ContainerFolder;
@@ -51,7 +52,8 @@ pub(crate) async fn prepare(arguments: &RunArguments) -> anyhow::Result<Prepared
     let options = arguments.options()?;
     options.check()?;
     refuse(&options)?;
-    policy::check(&arguments.image)?;
+    // Before anything is asked or taken; what it wants of a signature comes with the image.
+    policy::judge(&arguments.image)?;
     let unit = Unit::of_this_process()?;
     unit.check(&options)?;
     let name = name(arguments, &unit)?;
@@ -149,10 +151,7 @@ async fn fill(
     folder: ContainerFolder,
 ) -> anyhow::Result<Prepared> {
     let reference = &arguments.image;
-    let image = store.find(reference).await?;
-    let image = image.with_context(|| {
-        format!("{reference} is not on this machine: load it with `launch load`")
-    })?;
+    let image = pull::image(store, reference, arguments.pull, &arguments.pulling).await?;
     let lease = store.lease("run").await?;
     let unpacked = unpack::unpack(lease.store(), &image).await;
     let root: anyhow::Result<(unpack::Unpacked, RootMount)> = match unpacked {

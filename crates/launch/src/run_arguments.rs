@@ -29,6 +29,8 @@ use container_model::{ContainerOptions, ImageReference, Malformed};
 
 use crate::monitor_arguments::MonitorArguments;
 
+use crate::pull::{PullSettings, PullWhen};
+
 /// What is mounted with `--read-only-tmpfs`.
 const WRITABLE: [&str; 3] = ["/run", "/tmp", "/var/tmp"];
 
@@ -58,7 +60,7 @@ fn parse_ports(text: &str) -> Result<Ports, Malformed> {
     reason = "each is a flag of the command line"
 )]
 pub(crate) struct RunArguments {
-    /// The image; it must have been loaded
+    /// The image, by tag or digest
     pub(crate) image: ImageReference,
     /// What replaces the image's command
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -66,6 +68,11 @@ pub(crate) struct RunArguments {
     /// The container's name; the unit's without it
     #[arg(long)]
     pub(crate) name: Option<Name>,
+    /// When the image is pulled
+    #[arg(long, value_enum, default_value = "missing")]
+    pub(crate) pull: PullWhen,
+    #[command(flatten)]
+    pub(crate) pulling: PullSettings,
     /// When the unit is ready
     #[arg(long, value_enum, default_value = "start")]
     pub(crate) notify: Notify,
@@ -321,8 +328,8 @@ mod tests {
             AddHost=a:1.2.3.4\nAnnotation=a=b\nContainerName=a\nDNS=1.1.1.1\nDNSOption=a\nDNSSearch=a\n\
             DropCapability=ALL\nEntrypoint=sh\nEnvironment=A=-1\nExec=-c true\nGroupAdd=a\nHostName=a\n\
             HealthCmd=[ -e /a ]\nHealthInterval=1s\nHealthOnFailure=stop\nHealthRetries=2\nHealthStartPeriod=1m\n\
-            HealthTimeout=500ms\nLabel=a=b\nMemory=64m\nMount=type=tmpfs,target=/a\nNoNewPrivileges=true\nNotify=true\nPidsLimit=-1\n\
-            ReadOnly=true\nSeccompProfile=unconfined\nSecret=a\nShmSize=64m\nStopSignal=INT\nStopTimeout=5\n\
+            HealthTimeout=500ms\nLabel=a=b\nMemory=64m\nMount=type=tmpfs,target=/a\nNoNewPrivileges=true\nNotify=true\nPidsLimit=-1\nPull=always\n\
+            ReadOnly=true\nRetry=3\nRetryDelay=5s\nSeccompProfile=unconfined\nSecret=a\nShmSize=64m\nStopSignal=INT\nStopTimeout=5\n\
             Sysctl=net.a=1\nTmpfs=/b\nUlimit=core=-1\nUnmask=ALL\nUser=a\nGroup=b\nVolume=a:/c\nWorkingDir=/d\n";
         let file = QuadletFile {
             name: "a.container".to_owned(),
@@ -341,15 +348,14 @@ mod tests {
         // Three more with --read-only-tmpfs.
         assert_eq!(options.mounts.len(), 6);
         assert!(options.read_only && options.security.no_new_privileges);
+        for word in ["--pull=always", "--retry=3", "--retry-delay=5s"] {
+            assert!(command.contains(word), "{command}");
+        }
     }
 
     #[test]
     fn what_is_not_supported_is_refused() {
-        for option in [
-            "--pull=always",
-            "--userns=auto",
-            "--restart=always",
-        ] {
+        for option in ["--pull=newer", "--userns=auto", "--restart=always"] {
             let line = format!("launch run --network=none {option} busybox");
             assert!(Cli::try_parse_from(words(&line)).is_err(), "{option}");
         }

@@ -39,10 +39,12 @@ pub(crate) fn is_here(text: &str) -> bool {
 /// Whether the machine's policy lets an image be used, as it was named.
 pub(crate) fn is_allowed(text: &str) -> Result<(), ApiError> {
     match text.parse::<ImageReference>() {
-        Ok(reference) => policy::check(&reference).map_err(|error| ApiError {
-            status: 403,
-            message: format!("{error:#}"),
-        }),
+        Ok(reference) => policy::judge(&reference)
+            .map(drop)
+            .map_err(|error| ApiError {
+                status: 403,
+                message: format!("{error:#}"),
+            }),
         // It was named by its id.
         Err(_) => Ok(()),
     }
@@ -105,7 +107,7 @@ async fn names_of(store: &Store, digest: &Digest) -> Result<Vec<String>, ApiErro
 }
 
 async fn facts(store: &Store, image: &Image, names: Vec<String>) -> anyhow::Result<ImageFacts> {
-    let manifest: ImageManifest = unpack::manifest(store, image).await?;
+    let (manifest, _): (ImageManifest, _) = unpack::manifest(store, image).await?;
     let config: Digest = manifest.config().digest().to_string().parse()?;
     let configuration = serde_json::from_slice(&store.document(&config).await?)?;
     let layers = manifest.layers().iter().map(Descriptor::size);

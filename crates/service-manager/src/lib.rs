@@ -21,6 +21,15 @@ pub fn status(text: &str) {
     tell(&[NotifyState::Status(text)]);
 }
 
+/// Starting takes so long from now on, whatever the unit says, with a line for `systemctl status`.
+pub fn extend_start(time: Duration, status: &str) {
+    let microseconds = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+    tell(&[
+        NotifyState::ExtendTimeoutUsec(microseconds),
+        NotifyState::Status(status),
+    ]);
+}
+
 /// Settings are read again.
 pub fn reloading() {
     if let Ok(now) = NotifyState::monotonic_usec_now() {

@@ -3,7 +3,7 @@
 //! Which are used is passed in: whoever keeps that holds a lock.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 use thiserror::Error;
@@ -33,7 +33,7 @@ pub enum AddressError {
 pub fn allocate(
     subnet: &Subnet,
     asked: Option<IpAddr>,
-    used: &HashSet<IpAddr>,
+    used: &BTreeSet<IpAddr>,
 ) -> Result<IpAddr, AddressError> {
     let network = subnet.network;
     let is_possible = |address: IpAddr| is_host(network, address) && address != subnet.gateway();
@@ -74,7 +74,7 @@ mod tests {
         Subnet::new(text.parse::<IpNet>().unwrap())
     }
 
-    fn used(texts: &[&str]) -> HashSet<IpAddr> {
+    fn used(texts: &[&str]) -> BTreeSet<IpAddr> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 

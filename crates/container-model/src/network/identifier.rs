@@ -5,13 +5,15 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::digest::Digest;
+
 /// As many hexadecimal digits as fit behind a prefix of three letters: the kernel takes 15 bytes.
 const SHORT: usize = 12;
 
 /// 64 hexadecimal digits for something of a kind.
 pub(super) fn long(kind: &str, name: &str) -> String {
-    let hash = Sha256::digest(format!("{kind}/{name}"));
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    let hash: [u8; 32] = Sha256::digest(format!("{kind}/{name}")).into();
+    Digest::from_sha256(&hash).hex().to_owned()
 }
 
 /// The name of an interface.

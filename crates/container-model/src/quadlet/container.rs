@@ -251,7 +251,6 @@ impl Translation<'_> {
                 self.option("--security-opt", &format!("no-new-privileges={on}"));
             }
             "Notify" => self.notify(key),
-            "Pull" => self.only(key, &["never"], "images are loaded, and not pulled yet"),
             "ReadOnlyTmpfs" => self.read_only_tmpfs(key),
             "SeccompProfile" => self.seccomp(key),
             // It holds anyway, either way of it: there is no SELinux.

@@ -4,6 +4,8 @@
 
 use std::str::FromStr;
 
+use systemd_unit::time_span::{self, TimeSpan};
+
 use crate::capability::CapabilityOption;
 use crate::command::parse_entrypoint;
 use crate::device::DeviceOption;
@@ -72,7 +74,7 @@ fn is_seconds(text: &str) -> Result<(), Malformed> {
     }
 }
 
-fn is_count(text: &str) -> Result<(), Malformed> {
+pub(super) fn is_count(text: &str) -> Result<(), Malformed> {
     match text.parse::<u32>() {
         Ok(_) => Ok(()),
         Err(_) => Err(Malformed::new("number", text, "a whole number is wanted")),
@@ -118,15 +120,23 @@ pub(super) fn is_subnet(text: &str) -> Result<(), Malformed> {
     parsed.map(|_| ()).map_err(refused)
 }
 
-pub(super) fn is_number(text: &str) -> Result<(), Malformed> {
-    let parsed = text.parse::<u32>();
-    parsed
-        .map(|_| ())
-        .map_err(|_| Malformed::new("number", text, "write digits"))
-}
-
 pub(super) fn is_boolean(text: &str) -> Option<bool> {
     systemd_unit::boolean::parse(text)
+}
+
+fn is_pull(text: &str) -> Result<(), Malformed> {
+    let reason = "`missing`, `always` and `never` are known";
+    let is_known = ["missing", "always", "never"].contains(&text);
+    is_known
+        .then_some(())
+        .ok_or_else(|| Malformed::new("time to pull", text, reason))
+}
+
+fn is_delay(text: &str) -> Result<(), Malformed> {
+    match time_span::parse(text) {
+        Some(TimeSpan::Finite(_)) => Ok(()),
+        _ => Err(Malformed::new("time", text, "write it as 500ms or 2s")),
+    }
 }
 
 const STARTUP: &str = "there is one check, whose failures do not count in `HealthStartPeriod=`";
@@ -217,7 +227,7 @@ pub(super) const KEYS: &[(&str, Handling)] = &[
     ("Pod", Refused("pods are not supported")),
     ("PodmanArgs", Refused(PODMAN)),
     ("PublishPort", Each("--publish", is_ports)),
-    ("Pull", Special),
+    ("Pull", One("--pull", is_pull)),
     ("ReadOnly", Flag("--read-only")),
     ("ReadOnlyTmpfs", Special),
     ("ReloadCmd", Refused("write `ExecReload=` into [Service]")),
@@ -225,11 +235,8 @@ pub(super) const KEYS: &[(&str, Handling)] = &[
         "ReloadSignal",
         Refused("write `ExecReload=` into [Service]"),
     ),
-    ("Retry", Refused("`Restart=` in [Service] tries again")),
-    (
-        "RetryDelay",
-        Refused("`RestartSec=` in [Service] says when"),
-    ),
+    ("Retry", One("--retry", is_count)),
+    ("RetryDelay", One("--retry-delay", is_delay)),
     ("Rootfs", Refused("a container is made of an image")),
     ("RunInit", Flag("--init")),
     ("SeccompProfile", Special),

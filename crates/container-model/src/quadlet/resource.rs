@@ -5,7 +5,7 @@
 use systemd_unit::{UnitFile, UnitName};
 
 use super::container::{Translation, about, quoted};
-use super::keys::{Handling, is_address, is_boolean, is_number, is_subnet, similar_in};
+use super::keys::{Handling, is_address, is_boolean, is_count, is_subnet, similar_in};
 use super::problem::Problem;
 use super::siblings::{Siblings, resource_name, translate, unit_of};
 use super::source::{Entry, QuadletFile, entries, last, list};
@@ -186,7 +186,7 @@ fn options(translation: &mut Translation<'_>, entries: &[Entry]) {
                 .split_once('=')
                 .map(|(key, value)| (key.trim_start_matches("com.docker.network.driver."), value))
             {
-                Some(("mtu", value)) if is_number(value).is_ok() => {
+                Some(("mtu", value)) if is_count(value).is_ok() => {
                     translation.words.push(format!("--mtu={value}"));
                 }
                 Some(("isolate", value)) if is_boolean(value) == Some(false) => {

@@ -10,11 +10,13 @@ use anyhow::{Context as _, bail};
 use container_model::digest::Digest;
 use containerd_client::services::v1::content_client::ContentClient;
 use containerd_client::services::v1::{
-    Info, InfoRequest, ReadContentRequest, UpdateRequest, WriteAction, WriteContentRequest,
+    Info, InfoRequest, ReadContentRequest, ReadContentResponse, UpdateRequest, WriteAction,
+    WriteContentRequest,
 };
+use containerd_client::tonic::Streaming;
 use prost_types::FieldMask;
 
-use super::{Store, found, new, plain};
+use super::{Begun, Store, found, new, plain};
 
 /// Less than gRPC's limit, and enough that its frames do not count.
 const PIECE: usize = 1024 * 1024;
@@ -39,8 +41,8 @@ impl Store {
         labels: HashMap<String, String>,
         source: impl Read + Send + 'static,
     ) -> anyhow::Result<()> {
-        if self.has(digest).await? {
-            // Someone else's lease may hold it: ours must, too.
+        // Someone else's lease may hold it: ours must, too, and does once it was to be written under it.
+        if self.has(digest).await? && matches!(self.ingest(digest, size).await?, Begun::Present) {
             return self.label(digest, labels).await;
         }
         let failure = Arc::new(Mutex::new(None));
@@ -104,18 +106,39 @@ impl Store {
         if size > DOCUMENT_MAX {
             bail!("{digest} is no document: it has {size} bytes");
         }
+        let mut pieces = self.read(digest).await?;
+        let mut bytes = Vec::new();
+        while let Some(piece) = pieces.next().await? {
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(bytes)
+    }
+
+    /// A blob in pieces.
+    pub async fn read(&self, digest: &Digest) -> anyhow::Result<BlobPieces> {
         let message = ReadContentRequest {
             digest: digest.to_string(),
             offset: 0,
             size: 0,
         };
+        let mut client = ContentClient::new(self.channel.clone());
         let answer = client.read(self.request(message)).await;
-        let mut pieces = answer.map_err(|status| plain(&status))?.into_inner();
-        let mut bytes = Vec::new();
-        while let Some(piece) = pieces.message().await.map_err(|status| plain(&status))? {
-            bytes.extend_from_slice(&piece.data);
-        }
-        Ok(bytes)
+        Ok(BlobPieces(
+            answer.map_err(|status| plain(&status))?.into_inner(),
+        ))
+    }
+}
+
+/// A blob that is being read.
+#[derive(Debug)]
+pub struct BlobPieces(Streaming<ReadContentResponse>);
+
+impl BlobPieces {
+    /// The next one; none at the end.
+    pub async fn next(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
+        let piece = self.0.message().await;
+        let piece = piece.map_err(|status| plain(&status))?;
+        Ok(piece.map(|piece| piece.data))
     }
 }
 

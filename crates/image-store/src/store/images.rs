@@ -13,6 +13,9 @@ use containerd_client::types::Descriptor;
 
 use super::{Store, found, new, plain};
 
+/// On a name: by which key its image was signed.
+const SIGNER_LABEL: &str = "keelson.launch/signer";
+
 /// An image by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
@@ -36,6 +39,32 @@ impl Store {
         let answer = found(client.get(self.request(message)).await)?;
         let record = answer.and_then(|answer| answer.into_inner().image);
         record.map(read).transpose()
+    }
+
+    /// The fingerprint of the key that an image's signature was verified with.
+    pub async fn signer(&self, image: &Image) -> anyhow::Result<Option<String>> {
+        let message = GetImageRequest {
+            name: image.name.clone(),
+        };
+        let mut client = ImagesClient::new(self.channel.clone());
+        let answer = found(client.get(self.request(message)).await)?;
+        let record = answer.and_then(|answer| answer.into_inner().image);
+        let record = record.filter(|record| {
+            let target = record.target.as_ref();
+            target.is_some_and(|target| target.digest == image.digest.as_str())
+        });
+        Ok(record.and_then(|mut record| record.labels.remove(SIGNER_LABEL)))
+    }
+
+    /// Takes a name away. Whether there was one; what has no name left is collected.
+    pub async fn remove_name(&self, name: &str) -> anyhow::Result<bool> {
+        let message = DeleteImageRequest {
+            name: name.to_owned(),
+            sync: true,
+            ..DeleteImageRequest::default()
+        };
+        let mut client = ImagesClient::new(self.channel.clone());
+        Ok(found(client.delete(self.request(message)).await)?.is_some())
     }
 
     /// All images, by name.
@@ -66,20 +95,17 @@ impl Store {
         Ok(self.images().await?.into_iter().find(is_it))
     }
 
-    /// Takes a name away; that there is none is no error. What nothing names any more may be collected.
-    pub async fn remove_name(&self, name: &str) -> anyhow::Result<()> {
-        let message = DeleteImageRequest {
-            name: name.to_owned(),
-            ..DeleteImageRequest::default()
-        };
-        let mut client = ImagesClient::new(self.channel.clone());
-        found(client.delete(self.request(message)).await).map(drop)
-    }
-
     /// Gives a name to a manifest, whatever had it before.
     pub async fn name(&self, image: &Image) -> anyhow::Result<()> {
+        self.name_signed(image, None).await
+    }
+
+    /// Gives a name to a manifest whose signature under this name was verified with a key.
+    pub async fn name_signed(&self, image: &Image, signer: Option<&Digest>) -> anyhow::Result<()> {
+        let label = signer.map(|signer| (SIGNER_LABEL.to_owned(), signer.to_string()));
         let record = Record {
             name: image.name.clone(),
+            labels: label.into_iter().collect(),
             target: Some(Descriptor {
                 media_type: image.media_type.clone(),
                 digest: image.digest.to_string(),

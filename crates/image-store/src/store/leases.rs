@@ -5,9 +5,9 @@
 use std::collections::HashMap;
 
 use containerd_client::services::v1::leases_client::LeasesClient;
-use containerd_client::services::v1::{CreateRequest, DeleteRequest};
+use containerd_client::services::v1::{CreateRequest, DeleteRequest, ListRequest};
 
-use super::{Store, plain};
+use super::{Store, found, plain};
 
 /// What containerd reads as the time of a lease's end.
 const EXPIRY_LABEL: &str = "containerd.io/gc.expire";
@@ -24,13 +24,23 @@ pub struct Lease {
 impl Store {
     /// Takes a lease.
     pub async fn lease(&self, purpose: &str) -> anyhow::Result<Lease> {
+        self.labelled_lease(purpose, HashMap::new()).await
+    }
+
+    /// Takes a lease that can be found by its labels, should it be left over.
+    pub async fn labelled_lease(
+        &self,
+        purpose: &str,
+        mut labels: HashMap<String, String>,
+    ) -> anyhow::Result<Lease> {
         let now = std::time::SystemTime::now();
         let unique = now.duration_since(std::time::UNIX_EPOCH)?.as_nanos();
         let id = format!("launch-{purpose}-{}-{unique}", std::process::id());
         let end = humane(now + LIFETIME);
+        labels.insert(EXPIRY_LABEL.to_owned(), end);
         let message = CreateRequest {
             id: id.clone(),
-            labels: HashMap::from([(EXPIRY_LABEL.to_owned(), end)]),
+            labels,
         };
         let mut client = LeasesClient::new(self.channel.clone());
         let answer = client.create(self.request(message)).await;
@@ -44,6 +54,24 @@ impl Store {
 }
 
 impl Store {
+    /// The leases that have a label with a value.
+    pub async fn leases(&self, label: &str, value: &str) -> anyhow::Result<Vec<String>> {
+        let message = ListRequest {
+            filters: vec![format!("labels.\"{label}\"==\"{value}\"")],
+        };
+        let mut client = LeasesClient::new(self.channel.clone());
+        let answer = client.list(self.request(message)).await;
+        let leases = answer.map_err(|status| plain(&status))?.into_inner().leases;
+        Ok(leases.into_iter().map(|lease| lease.id).collect())
+    }
+
+    /// Ends a lease that somebody left; that there is none is no error.
+    pub async fn end_lease(&self, id: String) -> anyhow::Result<()> {
+        let message = DeleteRequest { id, sync: false };
+        let mut client = LeasesClient::new(self.channel.clone());
+        found(client.delete(self.request(message)).await).map(|_| ())
+    }
+
     /// Has what was removed leave the disk now. containerd collects when a lease ends, and not when
     /// something is removed.
     pub async fn collect_garbage(&self) -> anyhow::Result<()> {
@@ -66,6 +94,11 @@ impl Lease {
     /// Ends it: what nothing else refers to may be collected.
     pub async fn end(self) -> anyhow::Result<()> {
         self.delete(false).await
+    }
+
+    /// Ends it, and has what nothing else refers to leave the disk now.
+    pub async fn end_now(self) -> anyhow::Result<()> {
+        self.delete(true).await
     }
 
     /// `sync` has the garbage collected before it returns.
