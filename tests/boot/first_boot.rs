@@ -302,7 +302,7 @@ fn a_wrong_configuration_stops_the_boot_and_says_why() {
 fn stops_for_a_wrong_word(bench: &Bench) {
     let mut machine = bench.machine("wrong-word", bench.direct());
     machine.tolerated = vec!["keelson-init: failed".to_owned()];
-    machine.kernel_command_line_extra = "keelson.disk=vda keelson.debug".to_owned();
+    "keelson.disk=vda keelson.debug".clone_into(&mut machine.kernel_command_line_extra);
     let mut running = bench.start(&machine);
     for line in [
         "keelson.disk=vda on the kernel command line is not a whole disk such as /dev/vda",
