@@ -22,9 +22,16 @@ use crate::{
 const BODY_MAX: usize = 4 * 1024 * 1024;
 
 /// Answers a request.
-pub(crate) async fn answer(engine: &Arc<Engine>, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn answer(engine: &Arc<Engine>, mut request: Request<Incoming>) -> Response<Body> {
     let what = format!("{} {}", request.method(), request.uri().path());
-    let answered = dispatch(engine, request).await;
+    let route = route(&request);
+    if !route.as_ref().is_ok_and(wants_body) {
+        drain(request.body_mut()).await;
+    }
+    let answered = match route {
+        Ok(route) => dispatch(engine, route, request).await,
+        Err(error) => Err(error),
+    };
     let mut response = answered.unwrap_or_else(|error| {
         tracing::debug!("{what}: {} {error}", error.status);
         answer::error(&error)
@@ -37,9 +44,29 @@ pub(crate) async fn answer(engine: &Arc<Engine>, request: Request<Incoming>) -> 
     response
 }
 
-async fn dispatch(engine: &Arc<Engine>, request: Request<Incoming>) -> Answer {
+fn route(request: &Request<Incoming>) -> Result<Route, ApiError> {
     let path = version::strip(request.uri().path())?;
-    let route = Route::parse(request.method().as_str(), path)?;
+    Route::parse(request.method().as_str(), path)
+}
+
+/// Whether what a request brings is read, or the connection becomes another.
+fn wants_body(route: &Route) -> bool {
+    matches!(
+        route,
+        Route::ContainerCreate
+            | Route::ImageLoad
+            | Route::VolumeCreate
+            | Route::NetworkCreate
+            | Route::Container(_, ContainerRoute::Update | ContainerRoute::Attach)
+    )
+}
+
+/// Reads what nobody wants: a client that is answered while it still writes sees a broken pipe instead.
+async fn drain(body: &mut Incoming) {
+    let _unwanted = Limited::new(body, BODY_MAX).collect().await;
+}
+
+async fn dispatch(engine: &Arc<Engine>, route: Route, request: Request<Incoming>) -> Answer {
     let query = Query::parse(request.uri().query().unwrap_or_default());
     match route {
         Route::Ping => system::ping(),
