@@ -86,9 +86,9 @@ fn it_ends_as_the_payload_ends() {
             "not executable",
         ),
         (
-            node.launch(&[], "no/such:image", &[]),
+            node.launch(&["--pull=never"], "no/such:image", &[]),
             125,
-            "load it with `launch load`",
+            "use `launch pull` or `launch load`",
         ),
         (
             node.launch(&["--user=nobody"], "busybox:saved", &[]),
