@@ -49,8 +49,9 @@ fn a_machine_without_room_goes_on_and_leaves_a_release_that_does_not_boot() {
     power_off(machine.running);
 }
 
+/// Seven minutes by itself: with it CI would come near its limit.
 #[test]
-fn a_machine_leaves_an_unhealthy_release_with_what_was_changed_under_it() {
+fn soak_a_machine_leaves_an_unhealthy_release_with_what_was_changed_under_it() {
     let machine = Subscribed::new("unhealthy");
     output(&machine.ssh, "echo before > /etc/marker");
     let version = machine.offer("0.1.4", |variant| {
