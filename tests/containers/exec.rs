@@ -127,8 +127,8 @@ fn containers_are_listed_frozen_killed_and_remembered() {
     assert_eq!(status.code(), Some(125));
     assert!(errors.contains("the container is paused"), "{errors}");
     node.run(&["launch", "unpause", "web"]);
-    let stats = node.run(&["launch", "stats", "--no-stream", "--json"]);
-    assert!(stats.contains("\"name\":\"web\""), "{stats}");
+    let used = node.run(&["launch", "stats", "--no-stream", "--json"]);
+    assert!(used.contains("\"name\":\"web\""), "{used}");
     let text = node.run(&["launch", "inspect", "web"]);
     let all: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(all[0]["status"]["state"], "running");
@@ -151,9 +151,9 @@ fn containers_are_listed_frozen_killed_and_remembered() {
     let monitor = node.property("web.service", "MainPID");
     node.run(&["kill", "-9", &monitor]);
     node.wait(&state, "=failed");
-    let lost = record(&node);
-    assert_eq!(lost["outcome"], "running");
-    assert_ne!(lost["invocation"], exited["invocation"]);
+    let unfinished = record(&node);
+    assert_eq!(unfinished["outcome"], "running");
+    assert_ne!(unfinished["invocation"], exited["invocation"]);
     assert!(node.run(&["launch", "ps", "--all"]).contains("   lost   "));
     assert_eq!(node.run(&["launch", "ps", "--quiet"]), "");
 

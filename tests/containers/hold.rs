@@ -120,7 +120,7 @@ fn a_held_payload_begins_when_a_client_says_so() {
     let mut states = Vec::new();
     while let Some(FromMonitor::Event(event)) = watching.receive() {
         match event {
-            Event::Status(status) => states.push(status.state),
+            Event::Status(told) => states.push(told.state),
             Event::Exited(told) => assert_eq!(told, exit),
             Event::Lost { .. } => panic!("it watches"),
         }

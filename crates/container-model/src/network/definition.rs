@@ -166,11 +166,11 @@ mod tests {
             .lines()
             .skip_while(|line| *line != "//! ```toml")
             .skip(1);
-        let text: String = lines
+        let lines = lines
             .take_while(|line| *line != "//! ```")
-            .map(|line| format!("{}\n", line.trim_start_matches("//!")))
-            .collect();
-        let network = parse(&text).unwrap();
+            .map(|line| line.trim_start_matches("//!"));
+        let text: Vec<&str> = lines.collect();
+        let network = parse(&text.join("\n")).unwrap();
         assert_eq!(network.settings.labels["owner"], "web");
         assert_eq!(
             network.resolvers(),
