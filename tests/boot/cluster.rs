@@ -103,7 +103,6 @@ fn start(number: usize, bench: Bench, segment: Segment) -> (Running, Bench, Stri
     let mut machine = bench.machine(&format!("fleet-{name}"), bench.direct());
     machine.segment = Some(segment);
     machine.memory_mebibytes = 768;
-    machine.cpus = 1;
     (bench.start(&machine), bench, name)
 }
 

@@ -8,6 +8,7 @@ use keelson_qemu::{Disk, Machine, Running};
 use serde_json::{Value, json};
 
 use crate::archive;
+use crate::limits;
 use crate::mock_server::{Answer, MockServer};
 use crate::support::{
     BOOT_TIMEOUT, Bench, assert_clean, builder, checkout, image, output, power_off, wait_healthy,
@@ -131,6 +132,8 @@ fn a_machine_becomes_what_its_configuration_says_and_again_after_a_reset() {
     wait_healthy(&running, before);
     is_configured(&bench, &running, &key);
     assert_clean(&running);
+    // Here, since the image is loaded; and last, since the kernel tells the console of what it kills.
+    limits::are_held(&bench.ssh(&running));
     power_off(running);
 }
 

@@ -31,7 +31,10 @@ fn a_machine_boots_keeps_its_state_updates_and_falls_back() {
 }
 
 fn first_boot_and_reboot(bench: &Bench, version: &str) {
-    let running = bench.start(&bench.machine("first-boot", bench.firmware()));
+    let mut machine = bench.machine("first-boot", bench.firmware());
+    // As a machine of a user has it.
+    machine.cpus = 2;
+    let running = bench.start(&machine);
     wait_healthy(&running, 0);
     let ssh = bench.ssh(&running);
     wait_for_blessing(&ssh);

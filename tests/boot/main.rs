@@ -18,6 +18,7 @@ mod fleet;
 mod installed;
 mod interfaces;
 mod life_of_a_machine;
+mod limits;
 #[allow(
     dead_code,
     reason = "the metadata services' own tests use the rest of it"
