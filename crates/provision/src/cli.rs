@@ -28,6 +28,8 @@ pub(crate) enum Command {
     FirstBoot(FirstBootArguments),
     /// Do what first-boot has left to the network, and let the boot go on; for keelson-first-boot.service
     Network(NetworkArguments),
+    /// Tell Azure that this machine is ready; for keelson-ready.service
+    Ready(ReadyArguments),
     /// Say what became of the configuration
     Status(StatusArguments),
 }
@@ -78,6 +80,14 @@ pub(crate) struct NetworkArguments {
     /// Where the EFI system partition is mounted
     #[arg(long, value_name = "DIR", default_value = "/efi")]
     pub(crate) efi: PathBuf,
+}
+
+/// Of `provision ready`.
+#[derive(Debug, Args)]
+pub(crate) struct ReadyArguments {
+    /// Where Azure's fabric listens
+    #[arg(long, value_name = "URL", default_value = provision::metadata::azure_readiness::ADDRESS)]
+    pub(crate) azure: String,
 }
 
 /// Of `provision status`.

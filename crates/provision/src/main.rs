@@ -12,6 +12,7 @@ mod first_boot;
 mod hand_over;
 mod network;
 mod pending;
+mod ready;
 mod record;
 mod status;
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Apply(arguments) => apply::run(&arguments),
         Command::FirstBoot(arguments) => first_boot::run(&arguments),
         Command::Network(arguments) => network::run(&arguments),
+        Command::Ready(arguments) => ready::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
     };
     match result {

@@ -1,9 +1,11 @@
 //! What a cloud's metadata service says of a machine: its user's data, name, keys, and facts.
 //!
 //! One service a module, each after its vendor's documentation. All of it is asked for before any of it is used. What
-//! is not asked for: networks, credentials, data of vendors. Nothing is reported back.
+//! is not asked for: networks, credentials, data of vendors. Nothing is
+//! reported back but, to Azure, that the machine is ready.
 
 mod azure;
+pub mod azure_readiness;
 mod client;
 mod digital_ocean;
 mod ec2;

@@ -2,7 +2,7 @@
 //!
 //! For tests alone. One thread a connection; all end with the test's process.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,6 +14,8 @@ pub(crate) struct Request {
     pub(crate) number: usize,
     /// Method and path.
     pub(crate) line: String,
+    /// What came with it.
+    pub(crate) body: String,
     headers: Vec<(String, String)>,
 }
 
@@ -105,7 +107,8 @@ fn serve(mut stream: TcpStream, noted: &Mutex<Vec<String>>, answer: &dyn Fn(&Req
 }
 
 fn read(stream: &TcpStream) -> Option<Request> {
-    let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let mut lines = reader.by_ref().lines();
     let first = lines.next()?.ok()?;
     let (line, _) = first.rsplit_once(' ')?;
     let mut headers = Vec::new();
@@ -117,11 +120,16 @@ fn read(stream: &TcpStream) -> Option<Request> {
         let (name, value) = line.split_once(':')?;
         headers.push((name.to_lowercase(), value.trim().to_owned()));
     }
-    Some(Request {
+    let mut request = Request {
         number: 0,
         line: line.to_owned(),
+        body: String::new(),
         headers,
-    })
+    };
+    let length = request.header("content-length").unwrap_or("0");
+    let mut part = reader.take(length.parse().ok()?);
+    part.read_to_string(&mut request.body).ok()?;
+    Some(request)
 }
 
 fn write(stream: &mut TcpStream, answer: &Answer) -> std::io::Result<()> {

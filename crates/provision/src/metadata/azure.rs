@@ -1,7 +1,7 @@
 //! Microsoft Azure: one JSON document with all, user data in base64.
 //!
 //! Source: Microsoft Learn, "Azure Instance Metadata Service", version 2021-02-01 of its interface. Custom data, which
-//! is on a drive, is not read, and Azure is not told that the machine is ready.
+//! is on a drive, is not read.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

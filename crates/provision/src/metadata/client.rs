@@ -162,6 +162,23 @@ impl<'a> Client<'a> {
             .transpose()
     }
 
+    /// Sends a body with its type; `None` if nothing is there that takes it.
+    pub(super) fn post(
+        &self,
+        path: &str,
+        body: &(&'static str, String),
+    ) -> Result<Option<()>, MetadataError> {
+        let answer = self.ask(path, "server", |url| {
+            let mut request = self.agent.post(url).content_type(body.0);
+            for (name, value) in &self.headers {
+                request = request.header(*name, value);
+            }
+            let request = request.config().timeout_global(Some(self.left())).build();
+            request.send(&body.1)
+        })?;
+        Ok(answer.map(drop))
+    }
+
     fn to_text(&self, path: &str, bytes: Vec<u8>) -> Result<String, MetadataError> {
         let text = String::from_utf8(bytes);
         let text = text.map_err(|_| self.error(path, "the answer is no text"))?;

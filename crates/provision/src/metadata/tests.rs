@@ -8,7 +8,7 @@ use crate::patience::Patience;
 use crate::platform::Seed;
 
 /// Nobody waits in a test.
-const PACE: Pace = Pace {
+pub(super) const PACE: Pace = Pace {
     patience: Patience {
         total: Duration::from_millis(1_500),
         first_pause: Duration::from_millis(10),
