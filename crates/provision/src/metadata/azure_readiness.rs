@@ -147,9 +147,9 @@ mod tests {
 
     #[test]
     fn a_report_that_is_not_taken_is_an_error() {
-        let server = MockServer::start(|request| match request.line.starts_with("GET") {
-            true => Answer::text(TEXT),
-            false => Answer::status("404 Not Found"),
+        let server = MockServer::start(|request| match request.line.as_str() {
+            "GET /machine/?comp=goalstate" => Answer::text(TEXT),
+            _ => Answer::status("404 Not Found"),
         });
         let error = report_to(&server).unwrap_err();
         assert!(
