@@ -23,6 +23,8 @@ pub(crate) enum Section {
     Updates,
     /// The fleet: from a start to the start call, many units, machines at rest
     Fleet,
+    /// Containers beside docker and podman: starts, memory, many at once, pulls
+    Containers,
 }
 
 /// What this program runs itself for.
@@ -36,7 +38,7 @@ pub(crate) enum Work {
     Engine(engine::Order),
 }
 
-/// Measures Keelson beside a stock Debian 13, etcd, casync and others and prints Markdown tables.
+/// Measures Keelson beside a stock Debian 13, etcd, casync, docker and others and prints Markdown tables.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -63,7 +65,10 @@ pub(crate) struct Arguments {
         env = "KEELSON_CACHE"
     )]
     pub(crate) cache: PathBuf,
-    /// Measure almost nothing of `kv3`, `updates` and `fleet`, to try whether they work
+    /// The manifest of an image that is there, instead of building one
+    #[arg(long, value_name = "FILE", env = "KEELSON_IMAGE")]
+    pub(crate) image: Option<PathBuf>,
+    /// Measure almost nothing of `kv3`, `updates`, `fleet` and `containers`, to try whether they work
     #[arg(long)]
     pub(crate) quick: bool,
     /// Say where the time of each boot went

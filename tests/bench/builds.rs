@@ -34,6 +34,8 @@ pub(crate) struct Builder {
     pub(crate) checkout: PathBuf,
     /// The cache of the image that is measured.
     pub(crate) cache: PathBuf,
+    /// The manifest of an image that is there already.
+    built: Option<PathBuf>,
 }
 
 /// What an image is built from, and where.
@@ -66,11 +68,15 @@ impl Builder {
             program: std::path::absolute(&arguments.builder)?,
             checkout: std::path::absolute(&arguments.checkout)?,
             cache,
+            built: arguments.image.clone(),
         })
     }
 
-    /// The image of the checkout, built if it is not.
+    /// The image of the checkout, built if it is not; or the one that was given.
     pub(crate) fn image(&self) -> anyhow::Result<BuiltImage> {
+        if let Some(manifest) = &self.built {
+            return Ok(BuiltImage::load(manifest)?);
+        }
         eprintln!("bench: building Keelson's image");
         let mut build = self.command(&self.checkout, &self.cache, &self.cache.join("image"));
         command::run(build.arg("--renew-vanished"))?;

@@ -1,4 +1,4 @@
-//! `bench`: Keelson's figures beside those of a stock Debian 13, as a Markdown table.
+//! `bench`: Keelson's figures beside those of a stock Debian 13 and of others, as Markdown tables.
 //!
 //! The peer has the same packages and kernel and is measured in the same run, on the same machine,
 //! by the same means. Nothing is judged here beyond the targets in the table: a missed one is no
@@ -20,6 +20,7 @@ mod certificates;
 #[allow(dead_code)] // the tests need more of it
 mod cluster;
 mod command;
+mod containers;
 mod fleet;
 mod kv;
 mod kv3;
@@ -70,7 +71,16 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.wants(Section::Fleet) {
         fleet_of_machines(arguments)?;
     }
+    if arguments.wants(Section::Containers) {
+        containers_of_machine(arguments)?;
+    }
     Ok(())
+}
+
+/// Containers, beside docker, podman and services without.
+fn containers_of_machine(arguments: &Arguments) -> anyhow::Result<()> {
+    let tables = containers::measure(arguments)?;
+    write_all(&tables, &arguments.cache.join("bench-containers.md"))
 }
 
 /// The fleet, beside what is written of fleet.
@@ -88,13 +98,15 @@ fn fleet_of_machines(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// Updates, beside a full download, casync, xdelta3 and dd.
 fn updates(arguments: &Arguments) -> anyhow::Result<()> {
-    let tables: Vec<String> = updates::measure(arguments)?
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let tables = updates::measure(arguments)?;
+    write_all(&tables, &arguments.cache.join("bench-updates.md"))
+}
+
+/// Several tables, to a file and to whoever looks.
+fn write_all(tables: &[Table], path: &Path) -> anyhow::Result<()> {
+    let tables: Vec<String> = tables.iter().map(ToString::to_string).collect();
     let text = tables.join("\n");
-    let path = arguments.cache.join("bench-updates.md");
-    std::fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+    std::fs::write(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
     print!("{text}");
     Ok(())
 }

@@ -21,7 +21,7 @@ pub(crate) mod client;
 mod daemon;
 mod images;
 mod locks;
-mod peers;
+pub(crate) mod peers;
 mod releases;
 mod writing;
 

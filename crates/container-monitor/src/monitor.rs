@@ -29,6 +29,7 @@ use crate::journal::{Journal, Stream};
 use crate::lines::Lines;
 use crate::notify::{self, Proxy};
 use crate::reading::{BUFFER, Reading};
+use crate::runtime::Until;
 use crate::signals::Signals;
 use crate::{cgroup, clock, record, runtime};
 
@@ -148,7 +149,12 @@ impl<'a> Monitor<'a> {
             ends,
         } = Streams::open(arguments).map_err(failed("the payload's streams"))?;
         let path = console.as_ref().map(|_| Path::new(CONSOLE));
-        let payload = runtime::create(arguments, ends, path)?;
+        let hold = arguments.hold.as_ref();
+        let until = match hold.filter(|path| path.exists()) {
+            Some(_) => Until::Created,
+            None => Until::Running,
+        };
+        let payload = runtime::create(arguments, until, ends, path)?;
         let handle = pidfd_open(payload, PidfdFlags::empty())
             .map_err(|error| failed("the payload is gone")(error.into()))?;
         if let Some(console) = console {
@@ -167,7 +173,10 @@ impl<'a> Monitor<'a> {
             input,
             payload,
             handle,
-            phase: Phase::Held,
+            phase: match until {
+                Until::Created => Phase::Held,
+                Until::Running => Phase::Running,
+            },
             is_ready: false,
             watchdog: Watchdog::of_unit(arguments.readiness),
             executions: Vec::new(),
@@ -178,15 +187,10 @@ impl<'a> Monitor<'a> {
     }
 
     fn watch(&mut self) -> Ending {
-        if self
-            .arguments
-            .hold
-            .as_ref()
-            .is_some_and(|path| path.exists())
-        {
+        if self.phase == Phase::Held {
             notify::tell("STATUS=Created; held until a client says start");
         } else {
-            self.begin();
+            self.has_begun();
         }
         loop {
             let ended = self.reap();
@@ -223,15 +227,18 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Lets the payload begin.
+    /// Lets a payload begin that was held.
     pub(crate) fn begin(&mut self) {
         if let Err(ending) = runtime::start(self.arguments) {
             self.phase = Phase::Over(ending);
             return;
         }
         self.phase = Phase::Running;
+        self.has_begun();
+    }
+
+    fn has_begun(&mut self) {
         self.record.started_at = Some(clock::now());
-        record::write(self.arguments, &self.record);
         let check = self.arguments.health.clone();
         self.checkup = check.map(|check| Checkup::new(check, Instant::now()));
         match self.arguments.readiness {
@@ -242,6 +249,8 @@ impl<'a> Monitor<'a> {
             Readiness::Payload => notify::tell("STATUS=Started; not ready yet"),
             Readiness::Healthy => notify::tell("STATUS=Started; not healthy yet"),
         }
+        // The disk may be slow, and nobody who waits for readiness waits for it.
+        record::write(self.arguments, &self.record);
         self.clients.status_changed();
     }
 

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use monitor_protocol::RUNTIME_STATE;
 use rustix::process::Pid;
 
 use crate::arguments::Arguments;
@@ -36,7 +37,7 @@ fn crun_with_log(arguments: &Arguments, log: &Path) -> Command {
     command
         .arg0("crun")
         .arg("--root")
-        .arg(state(arguments))
+        .arg(RUNTIME_STATE)
         .arg("--log")
         .arg(log)
         .arg(format!("--cgroup-manager={}", arguments.cgroup_manager))
@@ -44,26 +45,35 @@ fn crun_with_log(arguments: &Arguments, log: &Path) -> Command {
     command
 }
 
-/// crun's own state: beside the bundle's files, so that it goes when they go.
-fn state(arguments: &Arguments) -> PathBuf {
-    arguments.bundle.join("crun")
-}
-
 fn log(bundle: &Path) -> PathBuf {
     bundle.join("crun.log")
 }
 
-/// Creates the container; its first process waits. It gets the three standard streams, or a terminal.
+/// How far a container is brought at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Its first process waits for [`start`].
+    Created,
+    /// Its first process is the payload.
+    Running,
+}
+
+/// Creates the container, and may start it, too: that costs a process less. Its first process gets the three standard
+/// streams, or a terminal.
 pub(crate) fn create(
     arguments: &Arguments,
+    until: Until,
     streams: [Stdio; 3],
     console: Option<&Path>,
 ) -> Result<Pid, Ending> {
     let [standard_input, standard_output, standard_error] = streams;
     let pid_file = arguments.bundle.join("pid");
     let mut command = crun(arguments);
+    match until {
+        Until::Created => command.arg("create"),
+        Until::Running => command.args(["run", "--detach"]),
+    };
     command
-        .arg("create")
         .arg("--bundle")
         .arg(&arguments.bundle)
         .arg("--pid-file")

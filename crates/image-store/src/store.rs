@@ -23,6 +23,8 @@ pub use leases::Lease;
 pub use snapshots::RootMount;
 
 const SOCKET: &str = "/run/containerd/containerd.sock";
+/// Where containerd itself listens while it runs: the other socket leads there through a process that starts it.
+const RUNNING_SOCKET: &str = "/run/containerd/containerd-backend.sock";
 /// Not Docker's or Kubernetes': nobody else's garbage is ours to collect.
 const NAMESPACE: &str = "keelson";
 
@@ -41,6 +43,17 @@ impl Store {
             channel: channel.with_context(|| format!("containerd does not answer on {SOCKET}"))?,
             lease: None,
         })
+    }
+
+    /// Connects for a few calls: without anybody between if containerd runs, and not again should it be restarted.
+    pub async fn connect_briefly() -> anyhow::Result<Self> {
+        match containerd_client::connect(Path::new(RUNNING_SOCKET)).await {
+            Ok(channel) => Ok(Self {
+                channel,
+                lease: None,
+            }),
+            Err(_) => Self::connect().await,
+        }
     }
 
     /// A call's message with the headers that containerd wants.

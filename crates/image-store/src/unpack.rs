@@ -28,6 +28,14 @@ pub struct Unpacked {
     pub top: Digest,
 }
 
+/// An image as its documents describe it, before anything is unpacked.
+#[derive(Debug)]
+pub struct Described {
+    /// What it is once it is unpacked.
+    pub unpacked: Unpacked,
+    manifest: ImageManifest,
+}
+
 /// The labels of a manifest, which keep what it refers to from the garbage collection.
 pub fn references(manifest: &ImageManifest) -> HashMap<String, String> {
     let parts = std::iter::once(manifest.config()).chain(manifest.layers());
@@ -51,6 +59,13 @@ pub async fn unpack_observed(
     image: &Image,
     tell: &(dyn Fn(&Digest, u64, bool) + Sync),
 ) -> anyhow::Result<Unpacked> {
+    let described = describe(store, image).await?;
+    unpack_described(store, &described, tell).await?;
+    Ok(described.unpacked)
+}
+
+/// Reads what an image says of itself.
+pub async fn describe(store: &Store, image: &Image) -> anyhow::Result<Described> {
     let (manifest, _) = manifest(store, image).await?;
     let config: Digest = manifest.config().digest().to_string().parse()?;
     let configuration = store.document(&config).await?;
@@ -66,6 +81,28 @@ pub async fn unpack_observed(
             differences.len()
         );
     }
+    let mut top: Option<Digest> = None;
+    for difference in differences {
+        top = Some(chain(top.as_ref(), &difference.parse()?));
+    }
+    Ok(Described {
+        unpacked: Unpacked {
+            top: top.context("the image has no layer")?,
+            configuration,
+            health,
+        },
+        manifest,
+    })
+}
+
+/// Unpacks an image that was described; what it tells is as with [`unpack_observed`].
+pub async fn unpack_described(
+    store: &Store,
+    described: &Described,
+    tell: &(dyn Fn(&Digest, u64, bool) + Sync),
+) -> anyhow::Result<()> {
+    let Described { unpacked, manifest } = described;
+    let differences = unpacked.configuration.rootfs().diff_ids();
     let mut top: Option<Digest> = None;
     for (layer, difference) in manifest.layers().iter().zip(differences) {
         let difference: Digest = difference.parse()?;
@@ -84,14 +121,9 @@ pub async fn unpack_observed(
         tell(&digest, size, true);
         top = Some(chain);
     }
-    let top = top.context("the image has no layer")?;
-    let label = (SNAPSHOT_LABEL.to_owned(), top.to_string());
-    store.label(&config, HashMap::from([label])).await?;
-    Ok(Unpacked {
-        configuration,
-        health,
-        top,
-    })
+    let config: Digest = manifest.config().digest().to_string().parse()?;
+    let label = (SNAPSHOT_LABEL.to_owned(), unpacked.top.to_string());
+    store.label(&config, HashMap::from([label])).await
 }
 
 /// An image's manifest and the digest of it: of an index, what it has for this machine.

@@ -26,7 +26,8 @@ use container_model::mount::{MountSource, Propagation};
 use container_model::name::Name;
 use container_model::oci_spec::image::ImageConfiguration;
 use container_model::options::ContainerOptions;
-use image_store::store::{RootMount, Store};
+use image_store::store::{Image, RootMount, Store};
+use image_store::unpack::Unpacked;
 use image_store::{policy, unpack};
 
 use crate::cli::CleanArguments;
@@ -57,11 +58,10 @@ pub(crate) async fn prepare(arguments: &RunArguments) -> anyhow::Result<Prepared
     let unit = Unit::of_this_process()?;
     unit.check(&options)?;
     let name = name(arguments, &unit)?;
-    let store = Store::connect().await?;
+    let store = Store::connect_briefly().await?;
     sweep(&store).await;
     let folder = ContainerFolder::take(&name)?;
     // What one of that name left that was killed with its monitor.
-    remove_root(&store, &name).await?;
     held::give_back(&name)?;
     let prepared = fill(arguments, &options, &unit, &name, &store, folder).await;
     if prepared.is_err() {
@@ -114,16 +114,16 @@ fn name(arguments: &RunArguments, unit: &Unit) -> anyhow::Result<Name> {
     }
 }
 
-/// Removes what containers left whose monitor, or whose launcher, was killed. It is nobody's fault here if
-/// that fails.
+/// Removes what containers left whose monitor, or whose launcher, was killed, unless somebody does so just now. It is
+/// nobody's fault here if that fails.
 async fn sweep(store: &Store) {
+    let Ok(Some(_sweeping)) = folder::sweeping() else {
+        return;
+    };
     let mut names = ContainerFolder::all();
     names.extend(held::holders());
     let roots = store.container_roots().await.unwrap_or_default();
     names.extend(roots.iter().filter_map(|name| name.parse().ok()));
-    let Ok(_sweeping) = folder::sweeping() else {
-        return;
-    };
     for name in names {
         // Nobody takes the name meanwhile.
         if let Some(_held) = ContainerFolder::hold_abandoned(&name) {
@@ -152,21 +152,9 @@ async fn fill(
 ) -> anyhow::Result<Prepared> {
     let reference = &arguments.image;
     let image = pull::image(store, reference, arguments.pull, &arguments.pulling).await?;
-    let lease = store.lease("run").await?;
-    let unpacked = unpack::unpack(lease.store(), &image).await;
-    let root: anyhow::Result<(unpack::Unpacked, RootMount)> = match unpacked {
-        Ok(unpacked) => {
-            let root = lease
-                .store()
-                .container_root(name.as_str(), &unpacked.top)
-                .await;
-            root.map(|root| (unpacked, root))
-        }
-        Err(error) => Err(error),
-    };
-    let ended = lease.end().await;
-    let (unpacked, root) = root.with_context(|| reference.to_string())?;
-    ended?;
+    let (unpacked, root) = unpacked_root(store, &image, name)
+        .await
+        .with_context(|| reference.to_string())?;
     root::mount_privately(&root)?;
     let options = &with_image_volumes(options, &unpacked.configuration);
     let held = Held::take(name, unit, options)?;
@@ -202,6 +190,31 @@ async fn fill(
         folder,
         held,
     })
+}
+
+/// What the image says, and the container's root over its layers.
+async fn unpacked_root(
+    store: &Store,
+    image: &Image,
+    name: &Name,
+) -> anyhow::Result<(Unpacked, RootMount)> {
+    let is_kept = record::is_kept(name);
+    let described = unpack::describe(store, image).await?;
+    let (name, top) = (name.as_str(), &described.unpacked.top);
+    // Almost always the layers are there, and nothing needs to be kept from being collected meanwhile.
+    if let Some(root) = store.container_root(name, top, is_kept).await? {
+        return Ok((described.unpacked, root));
+    }
+    let lease = store.lease("run").await?;
+    let root = async {
+        unpack::unpack_described(lease.store(), &described, &|_, _, _| {}).await?;
+        lease.store().container_root(name, top, is_kept).await
+    };
+    let root = root.await;
+    let ended = lease.end().await;
+    let root = root?.context("the image's layers were removed while it was started")?;
+    ended?;
+    Ok((described.unpacked, root))
 }
 
 /// The options, with the volumes that the image wants to have.
@@ -251,10 +264,10 @@ pub(crate) async fn clean(arguments: &CleanArguments) -> anyhow::Result<()> {
     root::unmount_here()?;
     held::give_back(name)?;
     ContainerFolder::remove(name)?;
-    let store = Store::connect().await?;
     if record::is_kept(name) {
         return Ok(());
     }
-    store.remove_container_root(name.as_str()).await?;
-    store.collect_garbage().await
+    // containerd collects what is removed soon after, of all containers that end then at once.
+    let store = Store::connect_briefly().await?;
+    store.remove_container_root(name.as_str()).await
 }

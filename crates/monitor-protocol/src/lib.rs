@@ -54,6 +54,9 @@ use serde::{Deserialize, Serialize};
 pub const VERSION: u32 = 1;
 /// Where the folders of running containers are, each with the container's name.
 pub const FOLDER: &str = "/run/keelson/launch";
+/// Where the runtime keeps what it knows of containers, each in a folder with the container's name. It is one folder for
+/// all of them, since the runtime keeps its compiled system call filters there, too.
+pub const RUNTIME_STATE: &str = "/run/keelson/crun";
 /// The socket in a container's folder. Its path may be longer than an address of a socket can be: open the folder
 /// and use `/proc/self/fd/N/control`.
 pub const CONTROL: &str = "control";

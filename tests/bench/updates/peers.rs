@@ -44,7 +44,7 @@ impl Peers {
         if !root.exists() {
             eprintln!("bench: fetching {}", PACKAGES.join(" and "));
             let part = fresh(&folder.join("peers.part"))?;
-            fetch(builder, &folder.join("peers-apt"), &part)?;
+            fetch(builder, &folder.join("peers-apt"), &part, &PACKAGES)?;
             fs::rename(&part, &root)?;
         }
         let work = fresh(&folder.join("peers-work"))?;
@@ -153,10 +153,15 @@ fn fresh(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-/// Resolves the peers in an apt of their own and unpacks them.
-fn fetch(builder: &Builder, apt: &Path, target: &Path) -> anyhow::Result<()> {
+/// Resolves packages in an apt of their own and unpacks them with all that they need.
+pub(crate) fn fetch(
+    builder: &Builder,
+    apt: &Path,
+    target: &Path,
+    packages: &[&str],
+) -> anyhow::Result<()> {
     let mut recipe = Recipe::load(&builder.checkout.join("image/os.toml"))?;
-    let names = PACKAGES.map(str::to_owned).to_vec();
+    let names: Vec<String> = packages.iter().map(ToString::to_string).collect();
     recipe.packages.install.clone_from(&names);
     recipe.packages.exclude.clear();
     recipe.packages.exclude_provides.clear();

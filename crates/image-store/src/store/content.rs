@@ -13,7 +13,7 @@ use containerd_client::services::v1::{
     Info, InfoRequest, ReadContentRequest, ReadContentResponse, UpdateRequest, WriteAction,
     WriteContentRequest,
 };
-use containerd_client::tonic::Streaming;
+use containerd_client::tonic::{Response, Status, Streaming};
 use prost_types::FieldMask;
 
 use super::{Begun, Store, found, new, plain};
@@ -21,7 +21,7 @@ use super::{Begun, Store, found, new, plain};
 /// Less than gRPC's limit, and enough that its frames do not count.
 const PIECE: usize = 1024 * 1024;
 /// Manifests and configurations are read into memory; nobody has larger ones.
-const DOCUMENT_MAX: i64 = 8 * 1024 * 1024;
+const DOCUMENT_MAX: usize = 8 * 1024 * 1024;
 
 impl Store {
     /// Whether a blob is there.
@@ -94,38 +94,38 @@ impl Store {
 
     /// A small blob whole.
     pub async fn document(&self, digest: &Digest) -> anyhow::Result<Vec<u8>> {
-        let mut client = ContentClient::new(self.channel.clone());
-        let message = InfoRequest {
-            digest: digest.to_string(),
-        };
-        let info = found(client.info(self.request(message)).await)?;
-        let info = info.and_then(|answer| answer.into_inner().info);
-        let size = info
-            .with_context(|| format!("{digest} is not in the store"))?
-            .size;
-        if size > DOCUMENT_MAX {
-            bail!("{digest} is no document: it has {size} bytes");
-        }
-        let mut pieces = self.read(digest).await?;
+        let missing = || format!("{digest} is not in the store");
+        let answer = found(self.begin_reading(digest).await)?;
+        let mut pieces = answer.with_context(missing)?.into_inner();
         let mut bytes = Vec::new();
-        while let Some(piece) = pieces.next().await? {
-            bytes.extend_from_slice(&piece);
+        while let Some(piece) = found(pieces.message().await)?.with_context(missing)? {
+            bytes.extend_from_slice(&piece.data);
+            if bytes.len() > DOCUMENT_MAX {
+                bail!("{digest} is no document: it has more than {DOCUMENT_MAX} bytes");
+            }
         }
         Ok(bytes)
     }
 
     /// A blob in pieces.
     pub async fn read(&self, digest: &Digest) -> anyhow::Result<BlobPieces> {
+        let answer = self.begin_reading(digest).await;
+        Ok(BlobPieces(
+            answer.map_err(|status| plain(&status))?.into_inner(),
+        ))
+    }
+
+    async fn begin_reading(
+        &self,
+        digest: &Digest,
+    ) -> Result<Response<Streaming<ReadContentResponse>>, Status> {
         let message = ReadContentRequest {
             digest: digest.to_string(),
             offset: 0,
             size: 0,
         };
         let mut client = ContentClient::new(self.channel.clone());
-        let answer = client.read(self.request(message)).await;
-        Ok(BlobPieces(
-            answer.map_err(|status| plain(&status))?.into_inner(),
-        ))
+        client.read(self.request(message)).await
     }
 }
 

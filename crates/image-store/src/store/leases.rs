@@ -72,8 +72,7 @@ impl Store {
         found(client.delete(self.request(message)).await).map(|_| ())
     }
 
-    /// Has what was removed leave the disk now. containerd collects when a lease ends, and not when
-    /// something is removed.
+    /// Has what was removed leave the disk now; by itself containerd does so a moment later.
     pub async fn collect_garbage(&self) -> anyhow::Result<()> {
         self.lease("collect").await?.delete(true).await
     }

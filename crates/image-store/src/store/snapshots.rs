@@ -11,8 +11,9 @@ use containerd_client::services::v1::diff_client::DiffClient;
 use containerd_client::services::v1::snapshots::snapshots_client::SnapshotsClient;
 use containerd_client::services::v1::snapshots::{
     CommitSnapshotRequest, ListSnapshotsRequest, MountsRequest, PrepareSnapshotRequest,
-    RemoveSnapshotRequest, StatSnapshotRequest,
+    PrepareSnapshotResponse, RemoveSnapshotRequest, StatSnapshotRequest,
 };
+use containerd_client::tonic::{Code, Response, Status};
 use containerd_client::types::{Descriptor, Mount};
 
 use super::{Store, found, new, plain};
@@ -49,7 +50,8 @@ impl Store {
         }
         let key = format!("launch-unpack-{}-{}", std::process::id(), chain.hex());
         let parent = parent.map_or(String::new(), ToString::to_string);
-        let mounts = self.prepare(&key, &parent, HashMap::new()).await?;
+        let prepared = self.prepare(&key, &parent, HashMap::new()).await;
+        let mounts = prepared.map_err(|status| plain(&status))?.mounts;
         let applied = self.apply(layer, mounts).await;
         let commit = match applied {
             Ok(applied) if applied == difference.as_str() => {
@@ -81,7 +83,7 @@ impl Store {
         key: &str,
         parent: &str,
         labels: HashMap<String, String>,
-    ) -> anyhow::Result<Vec<Mount>> {
+    ) -> Result<PrepareSnapshotResponse, Status> {
         let message = PrepareSnapshotRequest {
             snapshotter: SNAPSHOTTER.to_owned(),
             key: key.to_owned(),
@@ -89,8 +91,10 @@ impl Store {
             labels,
         };
         let mut client = SnapshotsClient::new(self.channel.clone());
-        let answer = client.prepare(self.request(message)).await;
-        Ok(answer.map_err(|status| plain(&status))?.into_inner().mounts)
+        client
+            .prepare(self.request(message))
+            .await
+            .map(Response::into_inner)
     }
 
     async fn apply(&self, layer: &Descriptor, mounts: Vec<Mount>) -> anyhow::Result<String> {
@@ -133,28 +137,34 @@ impl Store {
         Ok(answer.map_err(|status| plain(&status))?.into_inner().mounts)
     }
 
-    /// The writable root of a container, over an image's layers: the one that it has, or a new one.
-    pub async fn container_root(&self, container: &str, top: &Digest) -> anyhow::Result<RootMount> {
+    /// The writable root of a container over an image's layers: a new one, or the one that it has if that is to be
+    /// kept. None if the layers are not unpacked. Once it is there, it keeps them from being collected.
+    pub async fn container_root(
+        &self,
+        container: &str,
+        top: &Digest,
+        is_kept: bool,
+    ) -> anyhow::Result<Option<RootMount>> {
         let labels = [
             (CONTAINER_LABEL, container),
             // containerd wants a value, and reads none.
             (ROOT_LABEL, "container"),
         ];
-        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let labels: HashMap<String, String> = labels
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
         let key = container_key(container);
-        let mut mounts = if self.has_snapshot(&key).await? {
-            self.mounts(&key).await?
-        } else {
-            self.prepare(&key, top.as_str(), labels.into()).await?
-        };
-        match (mounts.pop(), mounts.is_empty()) {
-            (Some(mount), true) => Ok(RootMount {
-                kind: mount.r#type,
-                source: mount.source,
-                options: mount.options,
-            }),
-            _ => bail!("the snapshotter {SNAPSHOTTER} gives more than one mount"),
+        let mut prepared = self.prepare(&key, top.as_str(), labels.clone()).await;
+        if matches!(&prepared, Err(status) if status.code() == Code::AlreadyExists) {
+            if is_kept {
+                return root_mount(self.mounts(&key).await?).map(Some);
+            }
+            // Of one that was killed.
+            self.remove_snapshot(&key).await?;
+            prepared = self.prepare(&key, top.as_str(), labels).await;
         }
+        let prepared = found(prepared)?.map(|answer| root_mount(answer.mounts));
+        prepared.transpose()
     }
 
     /// Removes a container's writable root; that there is none is no error.
@@ -189,6 +199,17 @@ impl Store {
         };
         let mut client = SnapshotsClient::new(self.channel.clone());
         found(client.remove(self.request(message)).await).map(|_| ())
+    }
+}
+
+fn root_mount(mut mounts: Vec<Mount>) -> anyhow::Result<RootMount> {
+    match (mounts.pop(), mounts.is_empty()) {
+        (Some(mount), true) => Ok(RootMount {
+            kind: mount.r#type,
+            source: mount.source,
+            options: mount.options,
+        }),
+        _ => bail!("the snapshotter {SNAPSHOTTER} gives more than one mount"),
     }
 }
 

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use container_model::name::Name;
+use monitor_protocol::{FOLDER, RUNTIME_STATE};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
-const FOLDER: &str = "/run/keelson/launch";
 const LOCKS: &str = "/run/keelson/launch-locks";
 
 /// The folder, and its lock.
@@ -64,15 +64,18 @@ impl ContainerFolder {
         lock(name).ok().flatten()
     }
 
-    /// Removes a folder; that there is none is no error.
+    /// Removes a folder, and what the runtime still has of a container that was killed; that there is none is no error.
     pub(crate) fn remove(name: &Name) -> anyhow::Result<()> {
-        let path = Path::new(FOLDER).join(name.as_str());
-        match std::fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(error).with_context(|| path.display().to_string())
+        for parent in [RUNTIME_STATE, FOLDER] {
+            let path = Path::new(parent).join(name.as_str());
+            match std::fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| path.display().to_string());
+                }
+                _ => {}
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     /// Lets the program that this one becomes hold the lock.
@@ -87,15 +90,22 @@ pub(crate) fn keep_across_exec(descriptor: impl AsFd) -> anyhow::Result<()> {
     Ok(fcntl_setfd(&descriptor, flags)?)
 }
 
-/// Lets nobody else look for what is abandoned, until what is returned is dropped.
-pub(crate) fn sweeping() -> anyhow::Result<File> {
+/// Lets nobody else look for what is abandoned, until what is returned is dropped. None if somebody does so just now.
+pub(crate) fn sweeping() -> anyhow::Result<Option<File>> {
+    let (file, path) = sweep_file()?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
+}
+
+fn sweep_file() -> anyhow::Result<(File, PathBuf)> {
     make(Path::new(FOLDER))?;
     // Beside the containers' folders, with a name that no container has.
     let path = Path::new(FOLDER).with_file_name("launch-sweep");
-    let context = || path.display().to_string();
-    let file = File::create(&path).with_context(context)?;
-    flock(&file, FlockOperation::LockExclusive).with_context(context)?;
-    Ok(file)
+    let file = File::create(&path).with_context(|| path.display().to_string())?;
+    Ok((file, path))
 }
 
 /// The lock, or none if a container has it. Whoever sweeps has it for a moment, too, and is waited for.
@@ -103,7 +113,8 @@ fn lock_after_sweep(name: &Name) -> anyhow::Result<Option<File>> {
     if let Some(lock) = lock(name)? {
         return Ok(Some(lock));
     }
-    let _swept = sweeping()?;
+    let (swept, path) = sweep_file()?;
+    flock(&swept, FlockOperation::LockExclusive).with_context(|| path.display().to_string())?;
     lock(name)
 }
 

@@ -86,8 +86,13 @@ fn check(settings: HealthSettings) -> HealthCheck {
 /// Containers with a name for each run would fill the disk in the end.
 fn forget_old_records() {
     let entries = std::fs::read_dir(RECORDS).into_iter().flatten().flatten();
-    let dated =
-        entries.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())));
+    let entries: Vec<_> = entries.collect();
+    if entries.len() <= RECORDS_MAX {
+        return;
+    }
+    let dated = entries
+        .into_iter()
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())));
     let mut records: Vec<_> = dated.collect();
     records.sort();
     let surplus = records.len().saturating_sub(RECORDS_MAX);
