@@ -142,19 +142,21 @@ impl Store {
         ];
         let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let key = container_key(container);
-        let mut mounts = if self.has_snapshot(&key).await? {
+        let mounts = if self.has_snapshot(&key).await? {
             self.mounts(&key).await?
         } else {
             self.prepare(&key, top.as_str(), labels.into()).await?
         };
-        match (mounts.pop(), mounts.is_empty()) {
-            (Some(mount), true) => Ok(RootMount {
-                kind: mount.r#type,
-                source: mount.source,
-                options: mount.options,
-            }),
-            _ => bail!("the snapshotter {SNAPSHOTTER} gives more than one mount"),
+        single(mounts)
+    }
+
+    /// The writable root that a container has; none before its first run.
+    pub async fn existing_root(&self, container: &str) -> anyhow::Result<Option<RootMount>> {
+        let key = container_key(container);
+        if !self.has_snapshot(&key).await? {
+            return Ok(None);
         }
+        single(self.mounts(&key).await?).map(Some)
     }
 
     /// Removes a container's writable root; that there is none is no error.
@@ -189,6 +191,17 @@ impl Store {
         };
         let mut client = SnapshotsClient::new(self.channel.clone());
         found(client.remove(self.request(message)).await).map(|_| ())
+    }
+}
+
+fn single(mut mounts: Vec<Mount>) -> anyhow::Result<RootMount> {
+    match (mounts.pop(), mounts.is_empty()) {
+        (Some(mount), true) => Ok(RootMount {
+            kind: mount.r#type,
+            source: mount.source,
+            options: mount.options,
+        }),
+        _ => bail!("the snapshotter {SNAPSHOTTER} gives more than one mount"),
     }
 }
 
