@@ -10,11 +10,12 @@ use crate::archive::{self, Parts};
 use crate::fixture::Node;
 
 /// `secret`, as htpasswd keeps it.
-const PASSWORDS: &str = "me:$2b$05$YeZ8B2KmQ.8okpGF6KpvUOZG.klpuBg0JmFOU35FlnuGxILRiU4hK\n";
+pub(crate) const PASSWORDS: &str =
+    "me:$2b$05$YeZ8B2KmQ.8okpGF6KpvUOZG.klpuBg0JmFOU35FlnuGxILRiU4hK\n";
 const HOSTS: &str = "127.0.0.1 localhost registry.test\n";
 
 /// The registry; it ends with this.
-struct Server(Child);
+pub(crate) struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -23,14 +24,14 @@ impl Drop for Server {
     }
 }
 
-fn write(path: &Path, bytes: impl AsRef<[u8]>) {
+pub(crate) fn write(path: &Path, bytes: impl AsRef<[u8]>) {
     let folder = path.parent().expect("a folder");
     std::fs::create_dir_all(folder).expect("a folder");
     std::fs::write(path, bytes).expect("the file is written");
 }
 
 /// Lays an image into the registry's folder as `team/app:1`, as if it had been pushed.
-fn push(folder: &Path, parts: &Parts) {
+pub(crate) fn push(folder: &Path, parts: &Parts) {
     let root = folder.join("docker/registry/v2");
     let own = root.join("repositories/team/app");
     let blobs = parts.blobs.iter().chain([&parts.manifest]);
@@ -55,7 +56,7 @@ fn push(folder: &Path, parts: &Parts) {
     );
 }
 
-fn serve(node: &Node, folder: &Path, more: &str) -> Server {
+pub(crate) fn serve(node: &Node, folder: &Path, more: &str) -> Server {
     let text = format!(
         "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:5000\n{more}",
         folder.display()

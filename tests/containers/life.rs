@@ -205,7 +205,7 @@ fn layouts_are_loaded_and_pinned_and_the_policy_is_asked() {
     let list = node.run(&["launch", "images"]);
     assert!(
         list.contains(&format!(
-            "docker.io/library/busybox:layout\t{}",
+            "docker.io/library/busybox:layout   {}",
             node.digest
         )),
         "{list}"

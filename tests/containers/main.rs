@@ -6,6 +6,9 @@
 mod archive;
 mod distribution;
 mod engine;
+mod engine_copy;
+mod engine_health;
+mod engine_images;
 mod exec;
 mod fixture;
 mod health;

@@ -29,10 +29,8 @@ fn a_new_volume_has_what_the_image_has_there() {
     assert_eq!(node.shell(&["--volume=/srv"], look), expected);
 
     let list = node.run(&["launch", "volume", "ls"]);
-    assert_eq!(
-        list,
-        format!("data\t{VOLUMES}/data\nhalf\t{VOLUMES}/half\n")
-    );
+    let lines = format!("data   no     {VOLUMES}/data\nhalf   no     {VOLUMES}/half\n");
+    assert_eq!(list, format!("NAME   USED   PATH\n{lines}"));
     node.run(&["launch", "volume", "create", "--label=owner=web", "empty"]);
     let shown = node.run(&["launch", "volume", "inspect", "--json", "empty"]);
     let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");

@@ -1,20 +1,27 @@
 //! Containers as lists and inspections show them.
 
 use jiff::Timestamp;
+use monitor_protocol::health::Health;
 use serde_json::{Value, json};
 
 use crate::filters::Filters;
+use crate::health_answer;
 use crate::human::timestamp;
 use crate::record::Record;
 use crate::state::State;
 
 /// The filters that lists of containers know.
 pub const FILTERS: &[&str] = &[
-    "ancestor", "before", "exited", "id", "label", "label!", "name", "since", "status",
+    "ancestor", "before", "exited", "health", "id", "label", "label!", "name", "since", "status",
 ];
 
 /// Whether filters other than `before` and `since` let a container through.
-pub fn is_wanted(record: &Record, state: &State, filters: &Filters) -> bool {
+pub fn is_wanted(
+    record: &Record,
+    state: &State,
+    health: Option<&Health>,
+    filters: &Filters,
+) -> bool {
     let code = state.exit_code().to_string();
     filters.allows("id", |wanted| record.id_begins(wanted))
         && filters.allows("name", |wanted| {
@@ -35,11 +42,19 @@ pub fn is_wanted(record: &Record, state: &State, filters: &Filters) -> bool {
                     .split_once(':')
                     .is_some_and(|(name, _)| name == wanted)
         })
+        && filters.allows("health", |wanted| wanted == health_answer::word(health))
         && filters.allows_labels(&record.labels)
 }
 
 /// An entry of a list.
-pub fn list_entry(record: &Record, state: &State, now: Timestamp) -> Value {
+pub fn list_entry(
+    record: &Record,
+    state: &State,
+    health: Option<&Health>,
+    now: Timestamp,
+) -> Value {
+    let remark = health.filter(|_| state.is_running());
+    let remark = remark.map_or("", health_answer::remark);
     json!({
         "Id": record.id,
         "Names": [format!("/{}", record.name)],
@@ -50,7 +65,7 @@ pub fn list_entry(record: &Record, state: &State, now: Timestamp) -> Value {
         "Ports": ports(&record.host_config, state),
         "Labels": record.labels,
         "State": state.status(),
-        "Status": state.sentence(now),
+        "Status": format!("{}{remark}", state.sentence(now)),
         "HostConfig": {"NetworkMode": network_mode(record)},
         "NetworkSettings": {"Networks": {network_mode(record): {}}},
         "Mounts": record.mounts,
@@ -94,7 +109,17 @@ fn ports(host_config: &Value, state: &State) -> Vec<Value> {
 }
 
 /// All of a container.
-pub fn inspect(record: &Record, state: &State, problem: &str, restarts: u32) -> Value {
+pub fn inspect(
+    record: &Record,
+    state: &State,
+    health: Option<&Health>,
+    problem: &str,
+    restarts: u32,
+) -> Value {
+    let mut own_state = state.inspect(problem);
+    if let Some(health) = health {
+        own_state["Health"] = health_answer::inspect(health);
+    }
     let (path, arguments) = match record.command.split_first() {
         Some((path, arguments)) => (path.as_str(), arguments),
         None => ("", &[][..]),
@@ -104,7 +129,7 @@ pub fn inspect(record: &Record, state: &State, problem: &str, restarts: u32) -> 
         "Created": timestamp(record.created).to_string(),
         "Path": path,
         "Args": arguments,
-        "State": state.inspect(problem),
+        "State": own_state,
         "Image": record.image_id,
         "ResolvConfPath": "",
         "HostnamePath": "",

@@ -81,6 +81,30 @@ impl Creation {
     }
 }
 
+/// Limits of a container, as words of `launch run`.
+pub(crate) struct Limits {
+    pub(crate) words: Vec<String>,
+}
+
+impl Limits {
+    /// Takes those that stand in fields.
+    pub(crate) fn read(fields: &mut Fields) -> Result<Self, ApiError> {
+        let mut words = Words::default();
+        // Where nothing is changed it is left out: zero means that there is to be none.
+        let pids = fields.value("PidsLimit");
+        host_config::resources(fields, &mut words)?;
+        if !pids.is_null() {
+            let count = pids.as_i64();
+            let count = count.ok_or_else(|| fields.refuse("PidsLimit", "a number is wanted"))?;
+            let text = if count > 0 { count } else { -1 }.to_string();
+            let path = fields.path("PidsLimit");
+            words.values.resources.pids = Some(words.add("pids-limit", &path, &text)?);
+        }
+        let words = words.into_words();
+        Ok(Self { words })
+    }
+}
+
 /// Which network it is stands in `HostConfig`; wishes for it beyond that are not supported.
 fn networking_config(mut fields: Fields) -> Result<(), ApiError> {
     let mut networks = fields.object("EndpointsConfig")?;

@@ -17,6 +17,8 @@ pub struct ImageFacts {
     pub size: u64,
     /// What it says of itself.
     pub configuration: ImageConfiguration,
+    /// Its `Healthcheck`, which the specification of images does not know; null if it has none.
+    pub health: Value,
 }
 
 /// A name as people write it: without Docker's own registry.
@@ -74,7 +76,10 @@ impl ImageFacts {
     /// All of it.
     pub fn inspect(&self) -> Value {
         let configuration = &self.configuration;
-        let config = configuration.config().clone().unwrap_or_default();
+        let mut config = json!(configuration.config().clone().unwrap_or_default());
+        if !self.health.is_null() {
+            config["Healthcheck"] = self.health.clone();
+        }
         json!({
             "Id": self.id,
             "RepoTags": self.tags(),
@@ -152,13 +157,16 @@ mod tests {
                     "history":[{"created_by":"one"},{"created_by":"two"}]}"#,
             )
             .unwrap(),
+            health: json!({"Test": ["CMD", "probe"]}),
         };
         let entry = facts.list_entry(2);
         assert_eq!(entry["RepoTags"], json!(["busybox:1"]));
         assert_eq!(entry["RepoDigests"][0], format!("busybox@{}", facts.id));
         assert_eq!(entry["Created"], 1_767_225_600);
         assert_eq!(facts.history()[0]["CreatedBy"], "two");
-        assert_eq!(facts.inspect()["Config"]["Cmd"], json!(["sh"]));
+        let config = &facts.inspect()["Config"];
+        assert_eq!(config["Cmd"], json!(["sh"]));
+        assert_eq!(config["Healthcheck"]["Test"][1], "probe");
         let none = container_model::command::Entrypoint::Image;
         assert_eq!(facts.command(&none, &[]), ["sh"]);
     }

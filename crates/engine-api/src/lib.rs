@@ -14,13 +14,17 @@ pub mod event;
 pub mod fields;
 pub mod filters;
 pub mod frame;
+pub mod health_answer;
 pub mod human;
 pub mod image_answer;
+pub mod path_stat;
 pub mod query;
 pub mod record;
+pub mod registry_auth;
 pub mod route;
 pub mod state;
 pub mod unit_file;
+pub mod update;
 pub mod version;
 
 pub use api_error::ApiError;

@@ -4,25 +4,32 @@ use std::collections::BTreeMap;
 
 use crate::ApiError;
 
-/// Values by name; of several the first counts.
+/// Values by name; of several the first counts, where not all are asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Query(BTreeMap<String, String>);
+pub struct Query(BTreeMap<String, Vec<String>>);
 
 impl Query {
     /// Reads what stands after the `?`.
     pub fn parse(text: &str) -> Self {
-        let mut map = BTreeMap::new();
+        let mut map: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-            map.entry(name.into_owned())
-                .or_insert_with(|| value.into_owned());
+            let values = map.entry(name.into_owned()).or_default();
+            values.push(value.into_owned());
         }
         Self(map)
     }
 
     /// A parameter; an empty one is none.
     pub fn text(&self, name: &str) -> Option<&str> {
-        let value = self.0.get(name).map(String::as_str);
-        value.filter(|value| !value.is_empty())
+        let value = self.0.get(name).and_then(|values| values.first());
+        value.map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// All values of a parameter that may be there several times, without empty ones.
+    pub fn texts(&self, name: &str) -> Vec<&str> {
+        let values = self.0.get(name).into_iter().flatten();
+        let texts = values.map(String::as_str);
+        texts.filter(|value| !value.is_empty()).collect()
     }
 
     /// Yes or no, by Docker's rule: all but `0`, `no`, `false` and `none` is yes.
@@ -56,5 +63,7 @@ mod tests {
         assert_eq!(query.text("name"), Some("/web"));
         assert_eq!(query.text("empty"), None);
         assert!(query.number("name").is_err());
+        assert_eq!(query.texts("all"), ["1", "0"]);
+        assert!(query.texts("empty").is_empty() && query.texts("none").is_empty());
     }
 }

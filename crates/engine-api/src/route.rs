@@ -96,6 +96,8 @@ pub enum ContainerRoute {
     Top,
     /// `changes`
     Changes,
+    /// `export`
+    Export,
     /// `HEAD archive`
     ArchiveFacts,
     /// `GET archive`
@@ -209,6 +211,7 @@ fn container(method: &str, rest: &[&str]) -> Option<Route> {
         ("GET", [id, "stats"]) => to(id, To::Stats),
         ("GET", [id, "top"]) => to(id, To::Top),
         ("GET", [id, "changes"]) => to(id, To::Changes),
+        ("GET", [id, "export"]) => to(id, To::Export),
         ("HEAD", [id, "archive"]) => to(id, To::ArchiveFacts),
         ("GET", [id, "archive"]) => to(id, To::ArchiveGet),
         ("PUT", [id, "archive"]) => to(id, To::ArchivePut),
@@ -229,7 +232,6 @@ fn container(method: &str, rest: &[&str]) -> Option<Route> {
                 _ => return None,
             },
         ),
-        (_, [_, "export"]) => Some(Route::Missing("exporting a container's files")),
         (_, [_, "attach", "ws"]) => Some(Route::Missing("attaching by websocket")),
         (_, [_, "checkpoints", ..]) => Some(Route::Missing("checkpoints")),
         _ => None,
@@ -319,6 +321,10 @@ mod tests {
         assert_eq!(
             parse("DELETE", "/images/a%2Fb"),
             Route::Image("a/b".to_owned(), ImageRoute::Delete)
+        );
+        assert_eq!(
+            parse("GET", "/containers/web/export"),
+            Route::Container("web".to_owned(), ContainerRoute::Export)
         );
         assert_eq!(parse("GET", "/volumes"), Route::VolumeList);
         assert!(matches!(

@@ -95,7 +95,11 @@ impl Endpoint {
         let Place { host, repository } = &self.place;
         let scheme = if self.is_plain { "http" } else { "https" };
         let server = if host == HUB { HUB_SERVER } else { host };
-        let url = format!("{scheme}://{server}/v2/{repository}/{path}");
+        let url = if repository.is_empty() {
+            format!("{scheme}://{server}/v2/")
+        } else {
+            format!("{scheme}://{server}/v2/{repository}/{path}")
+        };
         let mut request = self.client.get(url).headers(headers.clone());
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, value);

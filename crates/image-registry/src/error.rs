@@ -23,6 +23,16 @@ pub enum RegistryError {
         /// Whether it may go well the next time.
         is_passing: bool,
     },
+    /// Nobody knows where the registry is.
+    #[error(
+        "the name of {host} cannot be resolved ({reason}): is it right, and is there a network?"
+    )]
+    Unresolved {
+        /// The registry's name.
+        host: String,
+        /// The resolver's words.
+        reason: String,
+    },
     /// There is no such thing.
     #[error("{host} has no {what}")]
     NotFound {
@@ -32,11 +42,11 @@ pub enum RegistryError {
         what: String,
     },
     /// It wants a login, another one, or does not say what it wants.
-    #[error("{host} does not let us read {repository}: {reason}")]
+    #[error("{host} does not let us {}: {reason}", wish(repository))]
     Unauthorized {
         /// The registry's name.
         host: String,
-        /// What was asked for.
+        /// What was asked for; nothing if it was only to log in.
         repository: String,
         /// What to do.
         reason: String,
@@ -79,6 +89,14 @@ pub enum RegistryError {
     ),
 }
 
+fn wish(repository: &str) -> String {
+    if repository.is_empty() {
+        "in".to_owned()
+    } else {
+        format!("read {repository}")
+    }
+}
+
 fn detail(message: &str) -> String {
     if message.is_empty() {
         String::new()
@@ -97,9 +115,19 @@ impl RegistryError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Transport { is_passing, .. } => *is_passing,
+            Self::Unresolved { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             // The last one is the registry itself, which has the last word.
             Self::Everywhere(errors) => errors.last().is_some_and(Self::is_passing),
+            _ => false,
+        }
+    }
+
+    /// Whether no place of all was found: waiting rarely changes that.
+    pub(crate) fn is_unresolved(&self) -> bool {
+        match self {
+            Self::Unresolved { .. } => true,
+            Self::Everywhere(errors) => errors.iter().all(Self::is_unresolved),
             _ => false,
         }
     }
@@ -140,6 +168,12 @@ impl RegistryError {
             tls = tls.or_else(|| tls_failure(source));
             next = source.source();
         }
+        if let Some(reason) = unresolved(&texts) {
+            return Self::Unresolved {
+                host: host.to_owned(),
+                reason: reason.to_owned(),
+            };
+        }
         if texts.is_empty() {
             texts.push(error.to_string());
         }
@@ -155,6 +189,16 @@ impl RegistryError {
             },
         }
     }
+}
+
+/// What the resolver says, if it is the one that failed. The HTTP client has no type for it that others see.
+fn unresolved(texts: &[String]) -> Option<&str> {
+    let at = texts
+        .iter()
+        .position(|text| text.starts_with("dns error"))?;
+    let text = texts.get(at + 1).unwrap_or(&texts[at]);
+    let rest = text.strip_prefix("failed to lookup address information: ");
+    Some(rest.unwrap_or(text))
 }
 
 /// What to do about a failure of TLS, which time does not heal.

@@ -11,6 +11,7 @@
 mod endpoint;
 mod error;
 mod listener;
+mod login;
 mod manifest;
 mod patience;
 mod remote;
@@ -22,6 +23,7 @@ mod transfer;
 
 pub use error::RegistryError;
 pub use listener::{Listener, Notice, silence};
+pub use login::log_in;
 pub use manifest::RemoteManifest;
 pub use patience::Patience;
 pub use remote::Remote;

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Patience {
     /// How often something is tried before it fails; a transfer begins anew after each MiB that came.
     pub attempts: u32,
+    /// The same for a name that nobody resolves: without a network, or with a name that is wrong, it stays so.
+    pub lookups: u32,
     /// The pause before the second attempt; it doubles from there.
     pub first_pause: Duration,
     /// The longest pause, if the registry asks for no longer one.
@@ -23,6 +25,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             attempts: 6,
+            lookups: 3,
             first_pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(30),
             longest_asked: Duration::from_mins(5),
@@ -51,8 +54,17 @@ impl Attempts {
 
     /// The pause before the next attempt; none if it was the last one. `asked` is what the registry wants.
     pub(crate) fn pause(&mut self, asked: Option<Duration>) -> Option<Duration> {
+        self.pause_of(self.patience.attempts, asked)
+    }
+
+    /// The same after a name was not resolved.
+    pub(crate) fn pause_after_lookup(&mut self) -> Option<Duration> {
+        self.pause_of(self.patience.lookups.min(self.patience.attempts), None)
+    }
+
+    fn pause_of(&mut self, attempts: u32, asked: Option<Duration>) -> Option<Duration> {
         self.made += 1;
-        if self.made >= self.patience.attempts {
+        if self.made >= attempts {
             return None;
         }
         let doubled = 2_u32.saturating_pow(self.made - 1);
@@ -87,6 +99,19 @@ mod tests {
         assert_eq!(attempts.pause(None), None);
         attempts.begin_anew();
         assert!(attempts.pause(None).is_some());
+    }
+
+    #[test]
+    fn names_are_looked_up_a_few_times() {
+        let mut attempts = Attempts::new(Patience::default());
+        assert!(attempts.pause_after_lookup().is_some());
+        assert!(attempts.pause_after_lookup().is_some());
+        assert_eq!(attempts.pause_after_lookup(), None);
+        let mut once = Attempts::new(Patience {
+            attempts: 1,
+            ..Patience::default()
+        });
+        assert_eq!(once.pause_after_lookup(), None);
     }
 
     #[test]

@@ -136,7 +136,9 @@ impl Remote {
 
     /// Waits before the next attempt, or fails with what went wrong.
     pub(crate) async fn wait(&self, error: RegistryError, attempts: &mut Attempts) -> Result<()> {
-        let pause = if error.is_passing() {
+        let pause = if error.is_unresolved() {
+            attempts.pause_after_lookup()
+        } else if error.is_passing() {
             attempts.pause(error.retry_after())
         } else {
             None

@@ -89,8 +89,11 @@ pub(crate) async fn fetch(
 ) -> Result<HeaderValue> {
     let host = &endpoint.place.host;
     let nonsense = |what: String| RegistryError::nonsense(host, what);
-    let own = format!("repository:{}:pull", endpoint.place.repository);
-    let mut query = vec![("scope", scope.unwrap_or(&own))];
+    let repository = &endpoint.place.repository;
+    // Who only logs in wants to read nothing yet.
+    let own = (!repository.is_empty()).then(|| format!("repository:{repository}:pull"));
+    let scope = scope.or(own.as_deref());
+    let mut query: Vec<(&str, &str)> = scope.map(|scope| ("scope", scope)).into_iter().collect();
     query.extend(service.map(|service| ("service", service)));
     let url = reqwest::Url::parse_with_params(realm, query)
         .map_err(|error| nonsense(format!("`{realm}` as the address of tokens: {error}")))?;

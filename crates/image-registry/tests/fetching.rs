@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use container_model::ImageReference;
 use container_model::digest::Digest;
+use container_model::docker_logins::DockerLogin;
 use container_model::registries::Registries;
 use image_registry::{Listener, Notice, Patience, RegistryError, Remote, Settings};
 use registry::{Fault, Registry};
@@ -22,6 +23,7 @@ const KIND: &str = "application/vnd.oci.image.manifest.v1+json";
 fn patience() -> Patience {
     Patience {
         attempts: 4,
+        lookups: 2,
         first_pause: Duration::from_millis(5),
         longest_pause: Duration::from_millis(20),
         longest_asked: Duration::from_secs(5),
@@ -375,6 +377,41 @@ async fn nobody_there_is_told_by_name() {
     assert!(error.starts_with(&format!("{host}: ")), "{error}");
     assert!(error.contains("Connection refused"), "{error}");
     assert_eq!(told.all().len(), 3);
+}
+
+#[tokio::test]
+async fn a_login_is_shown_to_the_registry() {
+    let (registry, tokens) = (Registry::start(), Registry::start());
+    registry.put("/v2/".to_owned(), "application/json", b"{}");
+    guarded(&registry, &tokens);
+    let settings = Settings::default();
+    let log_in = async |password: &str| {
+        let login = DockerLogin {
+            user: "me".to_owned(),
+            password: password.to_owned(),
+        };
+        image_registry::log_in(&settings, &registry.host(), login, &patience()).await
+    };
+    log_in("secret").await.unwrap();
+    let told = log_in("wrong").await.unwrap_err().to_string();
+    let expected = format!(
+        "{} does not let us in: the login of me is not good enough",
+        registry.host()
+    );
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_resolves_is_told_soon() {
+    let image: ImageReference = "registry.invalid/a:1".parse().unwrap();
+    let told = Told::default();
+    let settings = Settings::default();
+    let remote = Remote::new(&settings, &image, patience(), told.listener()).unwrap();
+    let error = remote.manifest("1").await.unwrap_err().to_string();
+    let begin = "the name of registry.invalid cannot be resolved (";
+    assert!(error.starts_with(begin), "{error}");
+    assert!(!error.contains("dns error"), "{error}");
+    assert_eq!(told.all().len(), 1, "it is looked up twice");
 }
 
 #[tokio::test]

@@ -1,11 +1,9 @@
 //! Images of containerd into an archive: an OCI image layout, with Docker's `manifest.json` beside it.
 //!
-//! Of an image for several platforms the one for this machine is written. The file has its name only when all
-//! of it is there.
+//! Of an image for several platforms the one for this machine is written. A file has its name only when all
+//! of it is there; whoever is sent an archive hears of a failure by its end alone.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -14,6 +12,8 @@ use container_model::digest::Digest;
 use container_model::oci_spec::image::{Descriptor, ImageManifest};
 use container_model::reference::Version;
 use serde_json::{Value, json};
+use tokio::fs::File;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _, BufWriter};
 
 use crate::store::{Image, Store};
 use crate::unpack;
@@ -29,30 +29,31 @@ struct Archive<W> {
     to: W,
 }
 
-impl<W: Write> Archive<W> {
-    fn begin(&mut self, path: &str, size: u64) -> anyhow::Result<()> {
+impl<W: AsyncWrite + Unpin> Archive<W> {
+    async fn begin(&mut self, path: &str, size: u64) -> anyhow::Result<()> {
         let mut header = tar::Header::new_gnu();
         header.set_path(path)?;
         header.set_size(size);
         header.set_mode(0o644);
         header.set_cksum();
-        Ok(self.to.write_all(header.as_bytes())?)
+        Ok(self.to.write_all(header.as_bytes()).await?)
     }
 
-    fn end(&mut self, size: u64) -> anyhow::Result<()> {
+    async fn end(&mut self, size: u64) -> anyhow::Result<()> {
         let used = usize::try_from(size % BLOCK as u64)?;
         let filling = (BLOCK - used) % BLOCK;
-        Ok(self.to.write_all(&[0; BLOCK][..filling])?)
+        Ok(self.to.write_all(&[0; BLOCK][..filling]).await?)
     }
 
-    fn file(&mut self, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
-        self.begin(path, bytes.len() as u64)?;
-        self.to.write_all(bytes)?;
-        self.end(bytes.len() as u64)
+    async fn file(&mut self, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        self.begin(path, bytes.len() as u64).await?;
+        self.to.write_all(bytes).await?;
+        self.end(bytes.len() as u64).await
     }
 
-    fn finish(mut self) -> anyhow::Result<W> {
-        self.to.write_all(&[0; 2 * BLOCK])?;
+    async fn finish(mut self) -> anyhow::Result<W> {
+        self.to.write_all(&[0; 2 * BLOCK]).await?;
+        self.to.flush().await?;
         Ok(self.to)
     }
 }
@@ -67,7 +68,7 @@ pub async fn save(store: &Store, images: &[Image], to: &Path) -> anyhow::Result<
     let mut unfinished = name.to_owned();
     unfinished.push(".unfinished");
     let unfinished = to.with_file_name(unfinished);
-    let written = write(store, images, &unfinished).await;
+    let written = write_file(store, images, &unfinished).await;
     let written = written.and_then(|()| Ok(std::fs::rename(&unfinished, to)?));
     if written.is_err() {
         let _removed = std::fs::remove_file(&unfinished);
@@ -75,10 +76,19 @@ pub async fn save(store: &Store, images: &[Image], to: &Path) -> anyhow::Result<
     written
 }
 
-async fn write(store: &Store, images: &[Image], to: &Path) -> anyhow::Result<()> {
-    let mut archive = Archive {
-        to: BufWriter::new(File::create(to)?),
-    };
+async fn write_file(store: &Store, images: &[Image], to: &Path) -> anyhow::Result<()> {
+    let file = BufWriter::new(File::create(to).await?);
+    let file = write(store, images, file).await?.into_inner();
+    Ok(file.sync_all().await?)
+}
+
+/// Writes images to whoever wants the archive, and gives that back. One whose name is empty has none there.
+pub async fn write<W: AsyncWrite + Unpin>(
+    store: &Store,
+    images: &[Image],
+    to: W,
+) -> anyhow::Result<W> {
+    let mut archive = Archive { to };
     let mut written = HashSet::new();
     let (mut index, mut docker) = (Vec::new(), Vec::new());
     for image in images {
@@ -92,17 +102,21 @@ async fn write(store: &Store, images: &[Image], to: &Path) -> anyhow::Result<()>
         }
         let bytes = store.document(&own).await?;
         if written.insert(own.clone()) {
-            archive.file(&path(&own), &bytes)?;
+            archive.file(&path(&own), &bytes).await?;
         }
         index.push(entry(image, &manifest, &own, bytes.len()));
         docker.push(docker_entry(image, &manifest)?);
     }
     let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": index});
-    archive.file("index.json", &serde_json::to_vec(&index)?)?;
-    archive.file("manifest.json", &serde_json::to_vec(&docker)?)?;
-    archive.file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-    let file = archive.finish()?.into_inner()?;
-    Ok(file.sync_all()?)
+    let documents = [
+        ("index.json", serde_json::to_vec(&index)?),
+        ("manifest.json", serde_json::to_vec(&docker)?),
+        ("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()),
+    ];
+    for (name, bytes) in documents {
+        archive.file(name, &bytes).await?;
+    }
+    archive.finish().await
 }
 
 fn entry(image: &Image, manifest: &ImageManifest, own: &Digest, size: usize) -> Value {
@@ -132,7 +146,7 @@ fn place(part: &Descriptor) -> anyhow::Result<String> {
     Ok(path(&part.digest().to_string().parse()?))
 }
 
-/// The name with its tag alone: a digest in it may be the one of an index, and not what is written.
+/// The name with its tag alone, if it has one: a digest in it may be the one of an index, and not what is written.
 fn tagged(image: &Image) -> Option<String> {
     let reference: ImageReference = image.name.parse().ok()?;
     let tag = match reference.version() {
@@ -147,13 +161,13 @@ async fn copy(
     store: &Store,
     digest: &Digest,
     part: &Descriptor,
-    archive: &mut Archive<impl Write>,
+    archive: &mut Archive<impl AsyncWrite + Unpin>,
 ) -> anyhow::Result<()> {
-    archive.begin(&path(digest), part.size())?;
+    archive.begin(&path(digest), part.size()).await?;
     let mut pieces = store.read(digest).await?;
     let mut count = 0;
     while let Some(piece) = pieces.next().await? {
-        archive.to.write_all(&piece)?;
+        archive.to.write_all(&piece).await?;
         count += piece.len() as u64;
     }
     if count != part.size() {
@@ -162,21 +176,21 @@ async fn copy(
             part.size()
         );
     }
-    archive.end(count)
+    archive.end(count).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn archives_are_tar() {
+    #[tokio::test]
+    async fn archives_are_tar() {
         let mut archive = Archive { to: Vec::new() };
         for length in [0, 1, 511, 512, 513] {
             let bytes = vec![7; length];
-            archive.file(&format!("a/{length}"), &bytes).unwrap();
+            archive.file(&format!("a/{length}"), &bytes).await.unwrap();
         }
-        let bytes = archive.finish().unwrap();
+        let bytes = archive.finish().await.unwrap();
         assert_eq!(bytes.len() % BLOCK, 0);
         let mut archive = tar::Archive::new(&bytes[..]);
         let sizes: Vec<(String, u64)> = archive

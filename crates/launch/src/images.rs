@@ -8,6 +8,8 @@ use image_store::unpack;
 use serde::Serialize;
 
 use crate::cli::{ImagesArguments, RemoveArguments, SaveArguments};
+use crate::running::stats::bytes;
+use crate::running::table;
 
 /// An image, for programs.
 #[derive(Serialize)]
@@ -23,7 +25,7 @@ struct Listed {
     size: u64,
 }
 
-/// Images by name: a line each, digests alone, or JSON.
+/// Images by name: a table, digests alone, or JSON.
 pub(crate) async fn list(arguments: &ImagesArguments) -> anyhow::Result<()> {
     let store = Store::connect().await?;
     let images = store.images().await?;
@@ -35,13 +37,20 @@ pub(crate) async fn list(arguments: &ImagesArguments) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string_pretty(&listed)?);
         return Ok(());
     }
-    for image in images {
-        if arguments.quiet {
+    if arguments.quiet {
+        for image in &images {
             println!("{}", image.digest);
-        } else {
-            println!("{}\t{}", image.name, image.digest);
         }
+        return Ok(());
     }
+    let mut rows = vec![table::row(["NAME", "DIGEST", "SIZE"])];
+    for image in &images {
+        // Another program's may have no layers that are known here.
+        let size = look(&store, image).await;
+        let size = size.map_or("-".to_owned(), |listed| bytes(listed.size));
+        rows.push(table::row([&image.name, image.digest.as_str(), &size]));
+    }
+    print!("{}", table::text(&rows));
     Ok(())
 }
 

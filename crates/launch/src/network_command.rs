@@ -14,6 +14,8 @@ use container_network::{Error, Networks, NewNetwork};
 use ipnet::IpNet;
 use serde::Serialize;
 
+use crate::running::table;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum NetworkCommand {
     /// Make a network, and print its name
@@ -189,6 +191,7 @@ fn list(networks: &Networks, json: bool) -> anyhow::Result<()> {
     if json {
         return print_json(&shown(all.values(), &connections));
     }
+    let mut rows = vec![table::row(["NAME", "SUBNETS", "CONTAINERS"])];
     for network in all.values() {
         let subnets = network
             .settings
@@ -200,8 +203,10 @@ fn list(networks: &Networks, json: bool) -> anyhow::Result<()> {
             .iter()
             .filter(|one| one.network.name == network.name)
             .count();
-        println!("{}\t{}\t{count}", network.name, subnets.join(","));
+        let (subnets, count) = (subnets.join(","), count.to_string());
+        rows.push(table::row([network.name.as_str(), &subnets, &count]));
     }
+    print!("{}", table::text(&rows));
     Ok(())
 }
 

@@ -18,7 +18,8 @@ const TICK: Duration = Duration::from_secs(1);
 const EXTENSION: Duration = Duration::from_secs(30);
 /// As many digits of a digest as Docker shows.
 const DIGITS: usize = 12;
-const BAR: &str = "{prefix} {msg:<11} [{bar:30}] {binary_bytes:>11} of {binary_total_bytes}";
+/// Less than 80 columns, with sizes of any length.
+const BAR: &str = "{prefix} {msg:<9} [{bar:24}] {binary_bytes:>11} of {binary_total_bytes}";
 
 /// What is shown of a pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +76,10 @@ impl Progress {
     fn take(&self, event: PullEvent) {
         match event {
             PullEvent::Resolved(digest) => {
-                if self.has_lines {
+                if let Some(bars) = &self.bars {
+                    // It fails only with the terminal.
+                    let _printed = bars.println(format!("Pulling {}", self.image));
+                } else if self.has_lines {
                     eprintln!("launch: pulling {} ({digest})", self.image);
                 }
             }

@@ -38,9 +38,10 @@ pub(crate) struct PullSettings {
     /// Logins in Docker's format, instead of /etc/keelson/registry-auth.json
     #[arg(long, value_name = "FILE")]
     auth_file: Option<PathBuf>,
-    /// How often something is tried again that fails for a moment
-    #[arg(long, value_name = "COUNT", default_value_t = Patience::default().attempts - 1)]
-    retry: u32,
+    /// How often something is tried again that fails for a moment: 5 times without it, and 2 times if the
+    /// registry's name cannot be resolved
+    #[arg(long, value_name = "COUNT")]
+    retry: Option<u32>,
     /// The pause before that, such as 2s; it doubles each time, up to half a minute
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = delay)]
     retry_delay: Duration,
@@ -63,6 +64,18 @@ impl PullSettings {
         }
     }
 
+    fn patience(&self) -> Patience {
+        let mut patience = Patience {
+            first_pause: self.retry_delay,
+            ..Patience::default()
+        };
+        if let Some(retry) = self.retry {
+            patience.attempts = retry.saturating_add(1);
+            patience.lookups = patience.attempts;
+        }
+        patience
+    }
+
     fn options(&self, progress: &Arc<Progress>) -> anyhow::Result<PullOptions> {
         let settings = Settings::read()?;
         Ok(PullOptions {
@@ -70,11 +83,7 @@ impl PullSettings {
                 Some(path) => settings.with_logins(path)?,
                 None => settings,
             },
-            patience: Patience {
-                attempts: self.retry.saturating_add(1),
-                first_pause: self.retry_delay,
-                ..Patience::default()
-            },
+            patience: self.patience(),
             observer: progress.observer(),
         })
     }

@@ -8,6 +8,7 @@ use container_model::options::Label;
 use container_volumes::{Error, NewVolume, Volume, Volumes};
 
 use crate::network_command::{print_json, print_names};
+use crate::running::table;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VolumeCommand {
@@ -61,12 +62,7 @@ pub(crate) fn perform(command: VolumeCommand) -> anyhow::Result<()> {
     match command {
         VolumeCommand::Create(arguments) => create(&volumes, arguments),
         VolumeCommand::Ls { json: true } => print_json(&volumes.list()?),
-        VolumeCommand::Ls { json: false } => {
-            for volume in volumes.list()? {
-                println!("{}\t{}", volume.name, volume.path.display());
-            }
-            Ok(())
-        }
+        VolumeCommand::Ls { json: false } => list(&volumes),
         VolumeCommand::Inspect { names, json } => inspect(&volumes, &names, json),
         VolumeCommand::Rm { names } => {
             for name in names {
@@ -76,6 +72,17 @@ pub(crate) fn perform(command: VolumeCommand) -> anyhow::Result<()> {
         }
         VolumeCommand::Prune { json } => print_names(&volumes.prune()?, json),
     }
+}
+
+fn list(volumes: &Volumes) -> anyhow::Result<()> {
+    let mut rows = vec![table::row(["NAME", "USED", "PATH"])];
+    for volume in volumes.list()? {
+        let used = if volume.used { "yes" } else { "no" };
+        let path = volume.path.display().to_string();
+        rows.push(table::row([volume.name.as_str(), used, &path]));
+    }
+    print!("{}", table::text(&rows));
+    Ok(())
 }
 
 fn create(volumes: &Volumes, arguments: CreateArguments) -> anyhow::Result<()> {

@@ -83,6 +83,22 @@ pub(crate) fn streamed(kind: &'static str) -> (Pieces, Response<Body>) {
     (sender, response)
 }
 
+/// Where the pieces of an answer are put that may fail in the middle: the client then sees that it was broken off.
+pub(crate) type FalliblePieces = mpsc::Sender<std::io::Result<Bytes>>;
+
+/// The same, of an answer that may break off.
+pub(crate) fn streamed_fallibly(kind: &'static str) -> (FalliblePieces, Response<Body>) {
+    let (sender, receiver) = mpsc::channel::<std::io::Result<Bytes>>(PIECES);
+    let pieces = futures::stream::unfold(receiver, |mut receiver| async move {
+        Some((receiver.recv().await?, receiver))
+    });
+    let frames = pieces.map(|piece| piece.map(Frame::data));
+    let mut response = Response::new(UnsyncBoxBody::new(StreamBody::new(frames)));
+    let kind = HeaderValue::from_static(kind);
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    (sender, response)
+}
+
 /// A line of JSON among pieces.
 pub(crate) fn line(value: &Value) -> Bytes {
     format!("{value}\n").into()

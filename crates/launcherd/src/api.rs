@@ -15,7 +15,8 @@ use hyper::{Request, Response};
 use crate::answer::{self, Answer, Body};
 use crate::engine::Engine;
 use crate::{
-    attach, containers, images, load, logs, networks, processes, stats, system, volumes, wait,
+    attach, containers, files, images, load, login, logs, networks, processes, pull, save, stats,
+    system, volumes, wait,
 };
 
 /// No description of a container is longer.
@@ -53,11 +54,15 @@ fn route(request: &Request<Incoming>) -> Result<Route, ApiError> {
 fn wants_body(route: &Route) -> bool {
     matches!(
         route,
-        Route::ContainerCreate
+        Route::Auth
+            | Route::ContainerCreate
             | Route::ImageLoad
             | Route::VolumeCreate
             | Route::NetworkCreate
-            | Route::Container(_, ContainerRoute::Update | ContainerRoute::Attach)
+            | Route::Container(
+                _,
+                ContainerRoute::Update | ContainerRoute::Attach | ContainerRoute::ArchivePut
+            )
     )
 }
 
@@ -74,16 +79,16 @@ async fn dispatch(engine: &Arc<Engine>, route: Route, request: Request<Incoming>
         Route::Info => system::info(engine).await,
         Route::Events => system::events(engine, &query),
         Route::DiskUsage => system::disk_usage(engine).await,
-        Route::Auth => Err(ApiError::not_implemented("logging in to registries")),
+        Route::Auth => login::log_in(&body(request).await?).await,
         Route::ContainerList => containers::list(engine, &query).await,
         Route::ContainerCreate => containers::create(engine, &query, &body(request).await?).await,
         Route::ContainerPrune => containers::prune(engine, &query).await,
         Route::Container(id, to) => container(engine, &id, to, &query, request).await,
         Route::Exec(..) => Err(ApiError::not_implemented("executing in containers")),
         Route::ImageList => images::list(engine, &query).await,
-        Route::ImageCreate => Err(ApiError::not_implemented("pulling images: load them")),
+        Route::ImageCreate => pull::create(engine, &query, request.headers()).await,
         Route::ImageLoad => load::load(engine, request.into_body()).await,
-        Route::ImagesSave => Err(ApiError::not_implemented("saving images")),
+        Route::ImagesSave => save::save(engine, &query.texts("names")).await,
         Route::ImagePrune => images::prune(engine, &query).await,
         Route::ImageSearch => Err(ApiError::not_implemented("searching registries")),
         Route::Image(name, to) => image(engine, &name, to, &query).await,
@@ -132,10 +137,11 @@ async fn container(
         To::Exec => Err(ApiError::not_implemented("executing in containers")),
         To::Stats => return stats::stats(engine, record, query).await,
         To::Top => return processes::top(&record, query),
-        To::Changes => Err(ApiError::not_implemented("differences to the image")),
-        To::ArchiveFacts | To::ArchiveGet | To::ArchivePut => {
-            Err(ApiError::not_implemented("copying from and to containers"))
-        }
+        To::Changes => return files::changes(engine, &record).await,
+        To::Export => return files::export(engine, &record).await,
+        To::ArchiveFacts => return files::facts(engine, &record, query).await,
+        To::ArchiveGet => return files::get(engine, &record, query).await,
+        To::ArchivePut => return files::put(engine, &record, query, request.into_body()).await,
     };
     done?;
     answer::no_content()
@@ -147,7 +153,7 @@ async fn image(engine: &Engine, name: &str, to: ImageRoute, query: &Query) -> An
         ImageRoute::History => answer::json(&images::find(engine, name).await?.facts.history()),
         ImageRoute::Tag => images::tag(engine, name, query).await,
         ImageRoute::Delete => images::delete(engine, name, query).await,
-        ImageRoute::Save => Err(ApiError::not_implemented("saving images")),
+        ImageRoute::Save => save::save(engine, &[name]).await,
     }
 }
 

@@ -4,13 +4,13 @@
 mod creation;
 mod list;
 mod payload;
+mod update;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use container_model::name::Name;
 use container_model::signal::Signal;
-use engine_api::fields::Fields;
 use engine_api::query::Query;
 use engine_api::record::RestartPolicy;
 use engine_api::{ApiError, Record};
@@ -22,6 +22,7 @@ use crate::records::unit_name;
 
 pub(crate) use creation::create;
 pub(crate) use list::{inspect, list, prune, states};
+pub(crate) use update::update;
 
 const SIGKILL: u8 = 9;
 /// For the end of what was killed.
@@ -213,38 +214,6 @@ async fn reread(engine: &Engine) -> Result<(), ApiError> {
     done.map_err(|error| internal(&error))
 }
 
-/// Changes the restart policy; limits of what runs are not changed.
-pub(crate) async fn update(
-    engine: &Engine,
-    mut record: Record,
-    body: &[u8],
-) -> Result<(), ApiError> {
-    let mut fields = Fields::parse(body)?;
-    let mut policy = fields.object("RestartPolicy")?;
-    fields.finish()?;
-    let name = policy.text("Name")?;
-    let count = policy.number("MaximumRetryCount")?;
-    policy.finish()?;
-    let Some(name) = name else {
-        return Ok(());
-    };
-    let restart = RestartPolicy::parse(&name, count).map_err(ApiError::bad_request)?;
-    if record.is_removed_at_end && restart != RestartPolicy::No {
-        return Err(ApiError::conflict(
-            "a container that is removed at its end is not restarted",
-        ));
-    }
-    record.restart = restart;
-    engine.records.change(record.clone())?;
-    let runs = engine.state(&record).await?.is_alive();
-    let boots = engine
-        .records
-        .start_at_boot(&record.id, runs && restart.starts_at_boot());
-    boots.map_err(|error| internal(&error))?;
-    engine.tell("update", &record);
-    reread(engine).await
-}
-
 /// `DELETE`: a container that runs only with `force`.
 pub(crate) async fn delete(
     engine: &Arc<Engine>,
@@ -281,6 +250,7 @@ pub(crate) async fn remove(engine: &Arc<Engine>, record: &Record) -> Result<(), 
     removed.map_err(|error| internal(&error))?;
     engine.systemd.reset_failed(&unit).await;
     engine.forget_lock(&record.id);
+    engine.health.forget(&record.id);
     engine.tell("destroy", record);
     let id = record.id.clone();
     // Nobody may wait.

@@ -13,6 +13,7 @@ use tokio::sync::{OnceCell, broadcast};
 use crate::answer::internal;
 use crate::clock;
 use crate::events::Events;
+use crate::health::HealthBook;
 use crate::records::{Records, unit_name};
 use crate::systemd::Systemd;
 
@@ -48,6 +49,7 @@ pub(crate) struct Engine {
     pub(crate) systemd: Systemd,
     pub(crate) events: Events,
     pub(crate) changes: broadcast::Sender<Change>,
+    pub(crate) health: HealthBook,
     /// One change of a container at a time.
     locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     store: OnceCell<Store>,
@@ -60,6 +62,7 @@ impl Engine {
             systemd: Systemd::connect().await?,
             events: Events::new(),
             changes: broadcast::channel(CHANGES).0,
+            health: HealthBook::default(),
             locks: Mutex::new(HashMap::new()),
             store: OnceCell::new(),
         })

@@ -63,6 +63,18 @@ pub(crate) async fn find(engine: &Engine, text: &str) -> Result<Found, ApiError>
     })
 }
 
+/// The image of a name or an id, to be written into an archive: one that was named by its id has no name there.
+pub(crate) async fn find_to_save(engine: &Engine, text: &str) -> Result<Image, ApiError> {
+    let mut image = find_image(engine.store().await?, text).await?;
+    let is_named = text
+        .parse::<ImageReference>()
+        .is_ok_and(|reference| reference.to_string() == image.name);
+    if !is_named {
+        image.name.clear();
+    }
+    Ok(image)
+}
+
 fn pinned(image: &Image) -> Result<String, ApiError> {
     let reference: ImageReference = image
         .name
@@ -109,13 +121,17 @@ async fn names_of(store: &Store, digest: &Digest) -> Result<Vec<String>, ApiErro
 async fn facts(store: &Store, image: &Image, names: Vec<String>) -> anyhow::Result<ImageFacts> {
     let (manifest, _): (ImageManifest, _) = unpack::manifest(store, image).await?;
     let config: Digest = manifest.config().digest().to_string().parse()?;
-    let configuration = serde_json::from_slice(&store.document(&config).await?)?;
+    let document = store.document(&config).await?;
+    let configuration = serde_json::from_slice(&document)?;
+    let mut all: Value = serde_json::from_slice(&document)?;
+    let health = all.pointer_mut("/config/Healthcheck").map(Value::take);
     let layers = manifest.layers().iter().map(Descriptor::size);
     Ok(ImageFacts {
         id: image.digest.to_string(),
         names,
         size: layers.sum::<u64>() + manifest.config().size(),
         configuration,
+        health: health.unwrap_or_default(),
     })
 }
 

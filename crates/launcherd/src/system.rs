@@ -200,7 +200,7 @@ pub(crate) async fn disk_usage(engine: &Engine) -> Answer {
     let now = jiff::Timestamp::now();
     let all = containers::states(engine).await?;
     let entry = |(record, state): &(engine_api::Record, engine_api::State)| {
-        engine_api::container_answer::list_entry(record, state, now)
+        engine_api::container_answer::list_entry(record, state, None, now)
     };
     let containers: Vec<Value> = all.iter().map(entry).collect();
     let images = crate::images::entries(engine).await?;

@@ -14,6 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::clock;
 use crate::containers;
 use crate::engine::{Change, Engine};
+use crate::health::{self, Known};
 use crate::systemd::Signal;
 
 /// Watches for ever; it returns when that is not possible any more.
@@ -22,6 +23,7 @@ pub(crate) async fn run(engine: Arc<Engine>) -> anyhow::Error {
     let mut seen = HashMap::new();
     for record in engine.records.all() {
         if let Some(run) = engine.records.last_run(&record.id) {
+            health::follow(&engine, &record, &run, Known::No);
             seen.insert(record.id.clone(), run);
             remove_if_over(&engine, record);
         }
@@ -64,6 +66,7 @@ fn look(engine: &Arc<Engine>, seen: &mut HashMap<String, RunRecord>, id: &str) {
     if is_new {
         engine.tell("start", &record);
     }
+    health::follow(engine, &record, &run, Known::FromTheStart);
     if let Some(end) = run.ended.filter(|_| !was_over) {
         let event = Event::of_container("die", &record, clock::now());
         engine

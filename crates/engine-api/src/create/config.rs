@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use container_model::command::Entrypoint;
+use container_model::health::{HealthCommand, HealthTime};
 
 use super::STOP_TIMEOUT;
 use super::words::Words;
@@ -32,6 +33,16 @@ const NOTES: &[&str] = &[
     "ArgsEscaped",
 ];
 
+/// Times of a check of health, and their options.
+const TIMES: [(&str, &str); 4] = [
+    ("Interval", "health-interval"),
+    ("Timeout", "health-timeout"),
+    ("StartPeriod", "health-start-period"),
+    ("StartInterval", "health-start-interval"),
+];
+/// In nanoseconds; Docker's least.
+const MILLISECOND: i64 = 1_000_000;
+
 pub(super) fn read(fields: &mut Fields, words: &mut Words) -> Result<Own, ApiError> {
     fields.ignore(NOTES);
     let image = fields.text("Image")?;
@@ -39,7 +50,7 @@ pub(super) fn read(fields: &mut Fields, words: &mut Words) -> Result<Own, ApiErr
     environment(fields, words)?;
     program(fields, words)?;
     volumes(fields, words)?;
-    health(fields)?;
+    health(fields, words)?;
     let labels: BTreeMap<String, String> = fields.text_map("Labels")?.into_iter().collect();
     let path = fields.path("Labels");
     for (name, value) in &labels {
@@ -109,13 +120,43 @@ fn volumes(fields: &mut Fields, words: &mut Words) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// None, or that the image's is switched off.
-fn health(fields: &mut Fields) -> Result<(), ApiError> {
+/// What replaces the image's check, or that there is to be none; what is not given is the image's.
+fn health(fields: &mut Fields, words: &mut Words) -> Result<(), ApiError> {
     let mut check = fields.object("Healthcheck")?;
     let test = check.texts("Test")?.unwrap_or_default();
-    let is_off = test.is_empty() || test == ["NONE"];
-    if !is_off {
-        return Err(check.refuse("Test", "health checks are not supported by launcherd"));
+    let test: Vec<&str> = test.iter().map(String::as_str).collect();
+    let command = match test[..] {
+        [] | [""] => None,
+        ["NONE"] => {
+            words.push("no-healthcheck", "");
+            None
+        }
+        ["CMD", _, ..] => Some(test[1..].to_vec()),
+        ["CMD-SHELL", line] => Some(vec!["/bin/sh", "-c", line]),
+        _ => {
+            let reason = "CMD, CMD-SHELL or NONE is wanted first, and what is run";
+            return Err(check.refuse("Test", reason));
+        }
+    };
+    if let Some(command) = command {
+        let text = serde_json::to_string(&command).unwrap_or_default();
+        let _read: HealthCommand = words.add("health-cmd", &check.path("Test"), &text)?;
+    }
+    for (name, flag) in TIMES {
+        let nanoseconds = check.number(name)?;
+        if nanoseconds != 0 && nanoseconds < MILLISECOND {
+            return Err(check.refuse(name, "it cannot be less than 1ms"));
+        }
+        if nanoseconds != 0 {
+            let text = format!("{nanoseconds}ns");
+            let _read: HealthTime = words.add(flag, &check.path(name), &text)?;
+        }
+    }
+    let retries = check.number("Retries")?;
+    match u32::try_from(retries) {
+        Ok(0) => {}
+        Ok(retries) => words.push("health-retries", &retries.to_string()),
+        Err(_) => return Err(check.refuse("Retries", "a number is wanted, not below zero")),
     }
     check.finish()
 }

@@ -255,7 +255,8 @@ fn security(fields: &mut Fields, words: &mut Words) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn resources(fields: &mut Fields, words: &mut Words) -> Result<(), ApiError> {
+/// Limits, which may also change later.
+pub(super) fn resources(fields: &mut Fields, words: &mut Words) -> Result<(), ApiError> {
     let mut given = |name: &str| -> Result<Option<(String, i64)>, ApiError> {
         let value = fields.number(name)?;
         Ok((value != 0).then(|| (fields.path(name), value)))

@@ -112,6 +112,26 @@ fn fields_become_options() {
             "--ulimit=nofile=5:9",
         ),
         (
+            &["Healthcheck"],
+            json!({"Test": ["CMD", "probe", "a b"]}),
+            "--health-cmd=[\"probe\",\"a b\"]",
+        ),
+        (
+            &["Healthcheck"],
+            json!({"Test": ["CMD-SHELL", "none"], "Interval": 1_500_000_000}),
+            "--health-cmd=[\"/bin/sh\",\"-c\",\"none\"]",
+        ),
+        (
+            &["Healthcheck"],
+            json!({"Interval": 1_500_000_000, "Retries": 2}),
+            "--health-interval=1500000000ns",
+        ),
+        (
+            &["Healthcheck"],
+            json!({"Test": ["NONE"]}),
+            "--no-healthcheck",
+        ),
+        (
             &["HostConfig", "Mounts"],
             json!([{"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": true}]),
             "--mount=type=bind,source=/a,target=/b,readonly",
@@ -190,8 +210,13 @@ fn what_is_not_supported_is_refused_by_name() {
         ),
         (
             &["Healthcheck"],
-            json!({"Test": ["CMD", "true"]}),
+            json!({"Test": ["true"]}),
             "Healthcheck.Test",
+        ),
+        (
+            &["Healthcheck"],
+            json!({"Interval": 5}),
+            "Healthcheck.Interval",
         ),
         (&["Domainname"], json!("a"), "Domainname"),
         (&["Image"], json!(""), "Image"),

@@ -57,6 +57,11 @@ impl Words {
         Ok(())
     }
 
+    /// The command line's form, whatever goes together.
+    pub(super) fn into_words(self) -> Vec<String> {
+        self.words
+    }
+
     /// Both forms, if all goes together.
     pub(super) fn finish(self) -> Result<(Vec<String>, ContainerOptions), ApiError> {
         let checked = self.values.check();

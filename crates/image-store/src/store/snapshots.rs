@@ -167,6 +167,15 @@ impl Store {
         prepared.transpose()
     }
 
+    /// The writable root that a container has; none before its first run.
+    pub async fn existing_root(&self, container: &str) -> anyhow::Result<Option<RootMount>> {
+        let key = container_key(container);
+        if !self.has_snapshot(&key).await? {
+            return Ok(None);
+        }
+        root_mount(self.mounts(&key).await?).map(Some)
+    }
+
     /// Removes a container's writable root; that there is none is no error.
     pub async fn remove_container_root(&self, container: &str) -> anyhow::Result<()> {
         self.remove_snapshot(&container_key(container)).await

@@ -129,7 +129,7 @@ fn print(
 }
 
 /// In the largest unit of which there is more than one.
-fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut unit = 0;
     let mut rest = count;

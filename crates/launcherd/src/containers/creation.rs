@@ -8,7 +8,7 @@ use container_model::options::HostName;
 use container_model::spec;
 use engine_api::create::Creation;
 use engine_api::query::Query;
-use engine_api::{ApiError, Record};
+use engine_api::{ApiError, Record, health_answer};
 use serde_json::{Map, Value, json};
 
 use crate::answer::{self, Answer};
@@ -76,7 +76,7 @@ fn record(creation: Creation, image: &Found, name: Option<&str>) -> Result<Recor
         has_input: creation.has_input,
         stop_timeout: creation.stop_timeout,
         stop_signal: stop_signal.number(),
-        config: inspected(creation.config, &config, &labels, &id),
+        config: inspected(creation.config, image, &config, &labels, &id),
         host_config: creation.host_config,
         mounts: creation.values.mounts.iter().map(mount).collect(),
         labels,
@@ -90,7 +90,12 @@ fn launch(creation: &Creation, image: &Found, id: &str, name: &str) -> Vec<Strin
         format!("--name={id}"),
         format!("--stop-timeout={}", creation.stop_timeout),
     ];
-    words.extend(creation.options.iter().cloned());
+    let check = &creation.config["Healthcheck"];
+    let check = health_answer::merged(check, &image.facts.health);
+    // Times of a check that there is not: Docker lets them be.
+    let is_wanted =
+        |word: &&String| !word.starts_with("--health-") || health_answer::has_check(&check);
+    words.extend(creation.options.iter().filter(is_wanted).cloned());
     // Docker's default is the short id; in the machine's network the name is the machine's.
     if creation.values.host_name.is_none() && creation.values.network != Network::Host {
         words.push(format!("--hostname={}", &id[..12]));
@@ -109,6 +114,7 @@ fn launch(creation: &Creation, image: &Found, id: &str, name: &str) -> Vec<Strin
 /// `Config` with what the image adds.
 fn inspected(
     given: Value,
+    found: &Found,
     image: &Config,
     labels: &std::collections::BTreeMap<String, String>,
     id: &str,
@@ -145,6 +151,11 @@ fn inspected(
     }
     map.insert("Env".to_owned(), json!(variables));
     map.insert("Labels".to_owned(), json!(labels));
+    let check = map.remove("Healthcheck").unwrap_or_default();
+    let check = health_answer::merged(&check, &found.facts.health);
+    if !check.is_null() {
+        map.insert("Healthcheck".to_owned(), check);
+    }
     Value::Object(map)
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::answer::{self, Answer, internal};
 use crate::engine::Engine;
+use crate::health;
 use crate::records::unit_name;
 
 /// `json`: those that run, or all.
@@ -26,16 +27,23 @@ pub(crate) async fn list(engine: &Engine, query: &Query) -> Answer {
     let all = query.flag("all") || limit.is_some() || asks_for_some;
     let range = range(engine, &filters)?;
     let now = Timestamp::now();
-    let containers = states(engine).await?;
-    let wanted = containers.iter().filter(|(record, state)| {
-        (all || state.is_alive())
-            && range.0.is_none_or(|since| record.created > since)
-            && range.1.is_none_or(|before| record.created < before)
-            && container_answer::is_wanted(record, state, &filters)
+    let mut containers = Vec::new();
+    for (record, state) in states(engine).await? {
+        let is_in_range = range.0.is_none_or(|since| record.created > since)
+            && range.1.is_none_or(|before| record.created < before);
+        if is_in_range && (all || state.is_alive()) {
+            let health = health::of(engine, &record, &state).await;
+            containers.push((record, state, health));
+        }
+    }
+    let wanted = containers.iter().filter(|(record, state, health)| {
+        container_answer::is_wanted(record, state, health.as_ref(), &filters)
     });
     let entries: Vec<Value> = wanted
         .take(limit.unwrap_or(usize::MAX))
-        .map(|(record, state)| container_answer::list_entry(record, state, now))
+        .map(|(record, state, health)| {
+            container_answer::list_entry(record, state, health.as_ref(), now)
+        })
         .collect();
     answer::json(&Value::Array(entries))
 }
@@ -83,8 +91,13 @@ pub(crate) async fn inspect(engine: &Engine, record: &Record) -> Answer {
         String::new()
     };
     let restarts = engine.systemd.restarts(&unit).await;
+    let health = health::of(engine, record, &state).await;
     answer::json(&container_answer::inspect(
-        record, &state, &problem, restarts,
+        record,
+        &state,
+        health.as_ref(),
+        &problem,
+        restarts,
     ))
 }
 
