@@ -4,12 +4,14 @@
 //! kernel of the machine's own and are not tested here.
 
 mod archive;
+mod bollard;
 mod distribution;
 mod engine;
 mod exec;
 mod fixture;
 mod health;
 mod hold;
+mod interactive;
 mod life;
 mod networks;
 mod options;

@@ -83,9 +83,12 @@ pub(crate) async fn inspect(engine: &Engine, record: &Record) -> Answer {
         String::new()
     };
     let restarts = engine.systemd.restarts(&unit).await;
-    answer::json(&container_answer::inspect(
-        record, &state, &problem, restarts,
-    ))
+    let mut answer = container_answer::inspect(record, &state, &problem, restarts);
+    let running = engine.executions.running(&record.id);
+    if !running.is_empty() {
+        answer["ExecIDs"] = json!(running);
+    }
+    answer::json(&answer)
 }
 
 /// Removes what does not run.
