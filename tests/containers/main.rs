@@ -4,6 +4,7 @@
 //! kernel of the machine's own and are not tested here.
 
 mod archive;
+mod bollard;
 mod distribution;
 mod engine;
 mod engine_copy;
@@ -13,6 +14,7 @@ mod exec;
 mod fixture;
 mod health;
 mod hold;
+mod interactive;
 mod life;
 mod networks;
 mod options;

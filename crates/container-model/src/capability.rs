@@ -27,49 +27,50 @@ pub const DEFAULT: [Capability; 14] = [
     Capability::SysChroot,
 ];
 
-/// Every one, for `ALL` and for privileged containers.
+/// Every one, for `ALL` and for privileged containers, in the order of the numbers that the kernel gives them
+/// (`capability.h`).
 const ALL: [Capability; 41] = [
-    Capability::AuditControl,
-    Capability::AuditRead,
-    Capability::AuditWrite,
-    Capability::BlockSuspend,
-    Capability::Bpf,
-    Capability::CheckpointRestore,
     Capability::Chown,
     Capability::DacOverride,
     Capability::DacReadSearch,
     Capability::Fowner,
     Capability::Fsetid,
-    Capability::IpcLock,
-    Capability::IpcOwner,
     Capability::Kill,
-    Capability::Lease,
+    Capability::Setgid,
+    Capability::Setuid,
+    Capability::Setpcap,
     Capability::LinuxImmutable,
-    Capability::MacAdmin,
-    Capability::MacOverride,
-    Capability::Mknod,
-    Capability::NetAdmin,
     Capability::NetBindService,
     Capability::NetBroadcast,
+    Capability::NetAdmin,
     Capability::NetRaw,
-    Capability::Perfmon,
-    Capability::Setfcap,
-    Capability::Setgid,
-    Capability::Setpcap,
-    Capability::Setuid,
+    Capability::IpcLock,
+    Capability::IpcOwner,
+    Capability::SysModule,
+    Capability::SysRawio,
+    Capability::SysChroot,
+    Capability::SysPtrace,
+    Capability::SysPacct,
     Capability::SysAdmin,
     Capability::SysBoot,
-    Capability::SysChroot,
-    Capability::Syslog,
-    Capability::SysModule,
     Capability::SysNice,
-    Capability::SysPacct,
-    Capability::SysPtrace,
-    Capability::SysRawio,
     Capability::SysResource,
     Capability::SysTime,
     Capability::SysTtyConfig,
+    Capability::Mknod,
+    Capability::Lease,
+    Capability::AuditWrite,
+    Capability::AuditControl,
+    Capability::Setfcap,
+    Capability::MacOverride,
+    Capability::MacAdmin,
+    Capability::Syslog,
     Capability::WakeAlarm,
+    Capability::BlockSuspend,
+    Capability::AuditRead,
+    Capability::Perfmon,
+    Capability::Bpf,
+    Capability::CheckpointRestore,
 ];
 
 /// One capability, or all.
@@ -107,6 +108,14 @@ pub fn all() -> HashSet<Capability> {
     ALL.into()
 }
 
+/// Those of a mask as the kernel writes it, in hexadecimal digits, in `/proc/PID/status`; none if it is no mask.
+pub fn of_mask(digits: &str) -> Option<HashSet<Capability>> {
+    let mask = u64::from_str_radix(digits.trim(), 16).ok()?;
+    let is_in = |(number, _): &(usize, Capability)| (mask >> number) & 1 == 1;
+    let held = ALL.into_iter().enumerate().filter(is_in);
+    Some(held.map(|(_, one)| one).collect())
+}
+
 /// Docker's rule: `ALL` first, then the single ones; what is added and dropped by name is dropped.
 pub fn effective(added: &[CapabilityOption], dropped: &[CapabilityOption]) -> HashSet<Capability> {
     let mut set: HashSet<Capability> = if added.contains(&CapabilityOption::All) {
@@ -136,6 +145,16 @@ mod tests {
 
     fn options(texts: &[&str]) -> Vec<CapabilityOption> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn masks_are_the_kernels() {
+        assert_eq!(of_mask("000001ffffffffff\n"), Some(all()));
+        let lacking = of_mask("000001fffeffffff").unwrap();
+        assert_eq!(lacking.len(), 40);
+        assert!(!lacking.contains(&Capability::SysResource));
+        assert_eq!(of_mask("00000000a80425fb"), Some(DEFAULT.into()));
+        assert_eq!(of_mask("x"), None);
     }
 
     #[test]

@@ -31,11 +31,26 @@ pub(crate) fn describe(exec: &Exec, payload: Pid) -> Result<Vec<u8>, String> {
     let mut config: Value = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
     let mut process = config["process"].take();
     let user = exec.user.as_deref().map(|user| resolve(user, payload));
-    change(&mut process, exec, user.transpose()?.as_ref());
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    change(
+        &mut process,
+        exec,
+        user.transpose()?.as_ref(),
+        &held(&status),
+    );
     serde_json::to_vec(&process).map_err(|error| error.to_string())
 }
 
-fn change(process: &mut Value, exec: &Exec, user: Option<&ResolvedUser>) {
+/// The names of the capabilities that the monitor has by its own `/proc/PID/status`. It cannot give others, and on a
+/// machine that is itself a container these are not all.
+fn held(status: &str) -> Vec<String> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("CapPrm:"));
+    let held = mask.and_then(capability::of_mask);
+    let held = held.unwrap_or_else(capability::all);
+    held.into_iter().map(capability::name).collect()
+}
+
+fn change(process: &mut Value, exec: &Exec, user: Option<&ResolvedUser>, held: &[String]) {
     process["args"] = json!(exec.command);
     let mut environment = environment(&process["env"], exec);
     if let Some(user) = user {
@@ -65,11 +80,7 @@ fn change(process: &mut Value, exec: &Exec, user: Option<&ResolvedUser>) {
     }
     process["env"] = json!(environment);
     if exec.privileged {
-        let all: Vec<String> = capability::all()
-            .into_iter()
-            .map(capability::name)
-            .collect();
-        process["capabilities"] = json!({"bounding": all, "effective": all, "permitted": all});
+        process["capabilities"] = json!({"bounding": held, "effective": held, "permitted": held});
         process["noNewPrivileges"] = json!(false);
     }
     if let Some(process) = process.as_object_mut() {
@@ -154,7 +165,7 @@ mod tests {
     #[test]
     fn it_is_confined_as_the_payload_is() {
         let mut process = payload();
-        change(&mut process, &exec(ExecStreams::Detached), None);
+        change(&mut process, &exec(ExecStreams::Detached), None, &[]);
         let expected = json!({
             "args": ["sh", "-c"], "cwd": "/srv", "user": {"uid": 33, "gid": 33}, "noNewPrivileges": true,
             "env": ["PATH=/bin", "HOME=/srv", "A=2"], "terminal": false,
@@ -179,7 +190,8 @@ mod tests {
             home: "/root".to_owned(),
         };
         let mut process = payload();
-        change(&mut process, &exec, Some(&user));
+        let held = held("Name:\tx\nCapPrm:\t000001fffeffffff\n");
+        change(&mut process, &exec, Some(&user), &held);
         assert_eq!(process["cwd"], "/tmp");
         assert_eq!(process["consoleSize"], json!({"height": 7, "width": 40}));
         assert_eq!(
@@ -192,6 +204,7 @@ mod tests {
         );
         assert_eq!(process["noNewPrivileges"], false);
         let bounding = process["capabilities"]["bounding"].as_array().unwrap();
-        assert!(bounding.contains(&json!("CAP_SYS_ADMIN")) && bounding.len() > 30);
+        assert!(bounding.contains(&json!("CAP_SYS_ADMIN")));
+        assert!(!bounding.contains(&json!("CAP_SYS_RESOURCE")));
     }
 }

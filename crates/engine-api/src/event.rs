@@ -65,12 +65,18 @@ impl Event {
         let is_it = |wanted: &str| self.id.starts_with(wanted) || name == wanted;
         let is_container = self.kind == "container";
         filters.allows("type", |wanted| wanted == self.kind)
-            && filters.allows("event", |wanted| wanted == self.action)
+            && filters.allows("event", |wanted| self.is_called(wanted))
             && filters.allows("container", |wanted| is_container && is_it(wanted))
             && filters.allows("image", |wanted| {
                 image == wanted || (self.kind == "image" && is_it(wanted))
             })
             && filters.allows_labels(&self.attributes)
+    }
+
+    /// `exec_create` and `exec_start` have the command after a colon.
+    fn is_called(&self, name: &str) -> bool {
+        let rest = self.action.strip_prefix(name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(": "))
     }
 
     /// As the API has it.
@@ -105,6 +111,10 @@ mod tests {
         assert!(wanted(r#"{"type":["image"],"label":["a=b"]}"#));
         assert!(!wanted(r#"{"event":["die"]}"#));
         assert!(!wanted(r#"{"container":["busybox"]}"#));
+        let exec = Event::of("container", "exec_start: sh -c x", "a", 1);
+        let called = |text| exec.is_wanted(&Filters::parse(Some(text), FILTERS).unwrap());
+        assert!(called(r#"{"event":["exec_start"]}"#));
+        assert!(!called(r#"{"event":["exec"]}"#));
         let json = event.json();
         assert_eq!(
             (&json["time"], &json["timeNano"]),

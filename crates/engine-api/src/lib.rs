@@ -11,6 +11,7 @@ pub mod api_error;
 pub mod container_answer;
 pub mod create;
 pub mod event;
+pub mod exec;
 pub mod fields;
 pub mod filters;
 pub mod frame;
@@ -26,6 +27,7 @@ pub mod state;
 pub mod unit_file;
 pub mod update;
 pub mod version;
+pub mod window;
 
 pub use api_error::ApiError;
 pub use record::Record;

@@ -88,6 +88,10 @@ pub enum ContainerRoute {
     Attach,
     /// `POST resize`
     Resize,
+    /// `POST pause`
+    Pause,
+    /// `POST unpause`
+    Unpause,
     /// `POST exec`
     Exec,
     /// `stats`
@@ -228,7 +232,8 @@ fn container(method: &str, rest: &[&str]) -> Option<Route> {
                 "exec" => To::Exec,
                 "rename" => To::Rename,
                 "update" => To::Update,
-                "pause" | "unpause" => return Some(Route::Missing("pausing containers")),
+                "pause" => To::Pause,
+                "unpause" => To::Unpause,
                 _ => return None,
             },
         ),
@@ -327,10 +332,10 @@ mod tests {
             Route::Container("web".to_owned(), ContainerRoute::Export)
         );
         assert_eq!(parse("GET", "/volumes"), Route::VolumeList);
-        assert!(matches!(
-            parse("POST", "/containers/web/pause"),
-            Route::Missing(_)
-        ));
+        assert_eq!(
+            parse("POST", "/containers/web/unpause"),
+            Route::Container("web".to_owned(), ContainerRoute::Unpause)
+        );
         assert!(matches!(parse("GET", "/swarm"), Route::Missing(_)));
         for (method, path) in [
             ("GET", "/"),

@@ -20,6 +20,8 @@ pub enum State {
         started: u64,
         /// The payload's first process on the machine; none while it is told by nobody.
         pid: Option<u32>,
+        /// Whether every process of it is frozen.
+        is_paused: bool,
     },
     /// It ended, and systemd will start it again.
     Restarting(Past),
@@ -82,16 +84,40 @@ impl State {
                 Self::Running {
                     started: run.started,
                     pid,
+                    is_paused: false,
                 }
             }
             _ => Self::Exited(past),
         }
     }
 
+    /// The same, of a container whose processes are frozen or not.
+    #[must_use]
+    pub fn with_paused(mut self, paused: bool) -> Self {
+        if let Self::Running { is_paused, .. } = &mut self {
+            *is_paused = paused;
+        }
+        self
+    }
+
+    /// Whether it is frozen.
+    pub fn is_paused(&self) -> bool {
+        matches!(
+            self,
+            Self::Running {
+                is_paused: true,
+                ..
+            }
+        )
+    }
+
     /// The API's word.
     pub fn status(&self) -> &'static str {
         match self {
             Self::Created => "created",
+            Self::Running {
+                is_paused: true, ..
+            } => "paused",
             Self::Running { .. } => "running",
             Self::Restarting(_) => "restarting",
             Self::Exited(_) => "exited",
@@ -121,7 +147,12 @@ impl State {
         let ago = |nanoseconds| duration(seconds_since(timestamp(nanoseconds), now));
         match self {
             Self::Created => "Created".to_owned(),
-            Self::Running { started, .. } => format!("Up {}", ago(*started)),
+            Self::Running {
+                started, is_paused, ..
+            } => {
+                let paused = if *is_paused { " (Paused)" } else { "" };
+                format!("Up {}{paused}", ago(*started))
+            }
             Self::Restarting(past) => {
                 format!("Restarting ({}) {} ago", past.code(), ago(past.time()))
             }
@@ -133,7 +164,7 @@ impl State {
     pub fn inspect(&self, problem: &str) -> Value {
         let (started, ended, pid) = match self {
             Self::Created => (None, None, 0),
-            Self::Running { started, pid } => (Some(*started), None, pid.unwrap_or(0)),
+            Self::Running { started, pid, .. } => (Some(*started), None, pid.unwrap_or(0)),
             Self::Restarting(past) | Self::Exited(past) => {
                 (Some(past.started), past.ended.as_ref().map(|end| end.at), 0)
             }
@@ -144,7 +175,7 @@ impl State {
             "Status": self.status(),
             // To the API a container that waits for its restart runs.
             "Running": self.is_alive(),
-            "Paused": false,
+            "Paused": self.is_paused(),
             "Restarting": matches!(self, Self::Restarting(_)),
             "OOMKilled": false,
             "Dead": false,
@@ -221,6 +252,9 @@ mod tests {
         let now = timestamp(1_000_000_120_000_000_000);
         let running = State::new(&unit("active", "running"), Some(&run(None)), None);
         assert_eq!(running.sentence(now), "Up 2 minutes");
+        let paused = running.with_paused(true);
+        assert_eq!(paused.sentence(now), "Up 2 minutes (Paused)");
+        assert_eq!((paused.status(), paused.is_alive()), ("paused", true));
         let exited = State::new(&UnitState::unknown(), Some(&run(Some(137))), None);
         assert_eq!(exited.sentence(now), "Exited (137) About a minute ago");
         let inspected = exited.inspect("");

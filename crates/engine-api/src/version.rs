@@ -33,6 +33,17 @@ pub fn strip(path: &str) -> Result<&str, ApiError> {
     Ok(&path[2 + version.len()..])
 }
 
+/// Whether the version that a path asks for has a name of its own for streams with headers; before, it called
+/// both kinds raw.
+pub fn names_multiplexed(path: &str) -> bool {
+    let version = path
+        .strip_prefix("/v")
+        .and_then(|rest| rest.split_once('/'));
+    version
+        .and_then(|(version, _)| number(version))
+        .is_none_or(|version| version >= (1, 42))
+}
+
 fn number(text: &str) -> Option<(u32, u32)> {
     let (major, minor) = text.split_once('.')?;
     Some((major.parse().ok()?, minor.parse().ok()?))
@@ -51,5 +62,7 @@ mod tests {
         let error = strip("/v1.24/info").unwrap_err();
         assert!(error.message.contains("too old"), "{error}");
         assert!(strip("/v1.99/info").is_err());
+        assert!(names_multiplexed("/v1.42/x") && names_multiplexed("/containers/volumes"));
+        assert!(!names_multiplexed("/v1.41/x"));
     }
 }

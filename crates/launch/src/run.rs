@@ -5,6 +5,7 @@
 //! namespace that no other process has.
 
 mod bundle;
+mod capabilities;
 mod devices;
 mod files;
 mod folder;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine_api::query::Query;
-use engine_api::route::{ContainerRoute, ImageRoute};
+use engine_api::route::{ContainerRoute, ExecRoute, ImageRoute};
 use engine_api::version::{self, NEWEST};
 use engine_api::{ApiError, Route};
 use http_body_util::{BodyExt as _, Limited};
@@ -15,8 +15,8 @@ use hyper::{Request, Response};
 use crate::answer::{self, Answer, Body};
 use crate::engine::Engine;
 use crate::{
-    attach, containers, files, images, load, login, logs, networks, processes, pull, save, stats,
-    system, volumes, wait,
+    attach, containers, exec, files, images, load, login, logs, networks, processes, pull, save,
+    stats, system, volumes, wait,
 };
 
 /// No description of a container is longer.
@@ -61,8 +61,12 @@ fn wants_body(route: &Route) -> bool {
             | Route::NetworkCreate
             | Route::Container(
                 _,
-                ContainerRoute::Update | ContainerRoute::Attach | ContainerRoute::ArchivePut
+                ContainerRoute::Update
+                    | ContainerRoute::Attach
+                    | ContainerRoute::ArchivePut
+                    | ContainerRoute::Exec
             )
+            | Route::Exec(_, ExecRoute::Start)
     )
 }
 
@@ -84,7 +88,11 @@ async fn dispatch(engine: &Arc<Engine>, route: Route, request: Request<Incoming>
         Route::ContainerCreate => containers::create(engine, &query, &body(request).await?).await,
         Route::ContainerPrune => containers::prune(engine, &query).await,
         Route::Container(id, to) => container(engine, &id, to, &query, request).await,
-        Route::Exec(..) => Err(ApiError::not_implemented("executing in containers")),
+        Route::Exec(id, to) => match to {
+            ExecRoute::Start => exec::start(engine, &id, request).await,
+            ExecRoute::Resize => exec::resize(engine, &id, &query).await,
+            ExecRoute::Inspect => exec::inspect(engine, &id),
+        },
         Route::ImageList => images::list(engine, &query).await,
         Route::ImageCreate => pull::create(engine, &query, request.headers()).await,
         Route::ImageLoad => load::load(engine, request.into_body()).await,
@@ -121,7 +129,10 @@ async fn container(
     let done = match to {
         To::Inspect => return containers::inspect(engine, &record).await,
         To::Wait => return wait::wait(engine, record, query),
-        To::Logs => return logs::logs(engine, record, query),
+        To::Logs => {
+            let is_named = version::names_multiplexed(request.uri().path());
+            return logs::logs(engine, record, query, is_named);
+        }
         To::Start => containers::start(engine, &record).await,
         To::Stop => containers::stop(engine, &record, query).await,
         To::Restart => containers::restart(engine, &record, query).await,
@@ -133,8 +144,13 @@ async fn container(
             return answer::json(&serde_json::json!({"Warnings": []}));
         }
         To::Attach => return attach::attach(engine, record, query, request).await,
-        To::Resize => Err(ApiError::not_implemented("terminals")),
-        To::Exec => Err(ApiError::not_implemented("executing in containers")),
+        To::Resize => {
+            attach::resize(&record, query).await?;
+            return Ok(answer::bytes(hyper::StatusCode::OK, "text/plain", ""));
+        }
+        To::Pause => containers::pause(engine, &record).await,
+        To::Unpause => containers::unpause(engine, &record).await,
+        To::Exec => return exec::create(engine, &record, &body(request).await?).await,
         To::Stats => return stats::stats(engine, record, query).await,
         To::Top => return processes::top(&record, query),
         To::Changes => return files::changes(engine, &record).await,
@@ -158,7 +174,7 @@ async fn image(engine: &Engine, name: &str, to: ImageRoute, query: &Query) -> An
 }
 
 /// A body that is read as a whole.
-async fn body(request: Request<Incoming>) -> Result<Bytes, ApiError> {
+pub(crate) async fn body(request: Request<Incoming>) -> Result<Bytes, ApiError> {
     let read = Limited::new(request.into_body(), BODY_MAX).collect().await;
     let read = read.map_err(|error| ApiError::bad_request(format!("the body: {error}")))?;
     let bytes = read.to_bytes();

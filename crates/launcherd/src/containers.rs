@@ -2,8 +2,11 @@
 //! and systemd runs them.
 
 mod creation;
+mod hold;
 mod list;
+mod pause;
 mod payload;
+mod starting;
 mod update;
 
 use std::sync::Arc;
@@ -13,7 +16,7 @@ use container_model::name::Name;
 use container_model::signal::Signal;
 use engine_api::query::Query;
 use engine_api::record::RestartPolicy;
-use engine_api::{ApiError, Record};
+use engine_api::{ApiError, Record, State};
 use tokio::time::{Instant, sleep_until};
 
 use crate::answer::internal;
@@ -21,50 +24,15 @@ use crate::engine::{Change, Engine};
 use crate::records::unit_name;
 
 pub(crate) use creation::create;
+pub(crate) use hold::release_all;
 pub(crate) use list::{inspect, list, prune, states};
+pub(crate) use pause::{pause, unpause};
+pub(crate) use starting::start;
 pub(crate) use update::update;
 
 const SIGKILL: u8 = 9;
 /// For the end of what was killed.
 const AFTER_KILL: Duration = Duration::from_secs(10);
-
-/// Starts a container, and waits until it runs.
-pub(crate) async fn start(engine: &Engine, record: &Record) -> Result<(), ApiError> {
-    let _one_at_a_time = engine.lock(&record.id).await;
-    if engine.state(record).await?.is_alive() {
-        return Err(ApiError::not_modified());
-    }
-    let boots = engine
-        .records
-        .start_at_boot(&record.id, record.restart.starts_at_boot());
-    boots.map_err(|error| internal(&error))?;
-    let linked = engine.records.link_unit(&record.id);
-    linked.map_err(|error| internal(&error))?;
-    let unit = unit_name(&record.id);
-    let result = engine.systemd.start(&unit).await;
-    match result.map_err(|error| internal(&error))?.as_str() {
-        "done" => Ok(()),
-        // Somebody stopped it meanwhile.
-        "canceled" => Err(ApiError::conflict(format!("{} was stopped", record.name))),
-        _ => Err(failure(engine, record, &unit).await),
-    }
-}
-
-/// Why a container did not start, in the words that Docker's client knows an exit code by.
-async fn failure(engine: &Engine, record: &Record, unit: &str) -> ApiError {
-    let reason = engine.systemd.status_text(unit).await;
-    let reason = if reason.is_empty() {
-        format!("see journalctl --unit {unit}")
-    } else {
-        reason
-    };
-    let run = engine.records.last_run(&record.id);
-    match run.and_then(|run| run.ended).map(|end| end.code) {
-        Some(127) => ApiError::bad_request(format!("executable file not found: {reason}")),
-        Some(126) => ApiError::bad_request(format!("permission denied: {reason}")),
-        _ => ApiError::internal(format!("the container did not start: {reason}")),
-    }
-}
 
 /// Stops a container: its stop signal, and SIGKILL after so many seconds; below zero never.
 pub(crate) async fn stop(engine: &Engine, record: &Record, query: &Query) -> Result<(), ApiError> {
@@ -83,7 +51,7 @@ pub(crate) async fn stop(engine: &Engine, record: &Record, query: &Query) -> Res
         && u32::try_from(seconds).is_ok_and(|seconds| seconds <= record.stop_timeout);
     if !is_units {
         // systemd has its own idea of what is sent and how long it waits.
-        end_payload(engine, record, signal, deadline).await;
+        end_payload(engine, record, &state, signal, deadline).await;
     }
     let stopping = stop_unit(engine, record);
     tokio::pin!(stopping);
@@ -107,10 +75,20 @@ async fn until(deadline: Option<Instant>) {
 }
 
 /// Sends a signal, and waits for the end of this run, or until it is time to kill.
-async fn end_payload(engine: &Engine, record: &Record, signal: u8, deadline: Option<Instant>) {
+async fn end_payload(
+    engine: &Engine,
+    record: &Record,
+    state: &State,
+    signal: u8,
+    deadline: Option<Instant>,
+) {
     let mut changes = engine.changes.subscribe();
     if !payload::signal(&record.id, signal) {
         return;
+    }
+    if state.is_paused() {
+        // If it does not go on it is killed.
+        let _thawed = pause::thaw(record).await;
     }
     loop {
         tokio::select! {
@@ -150,7 +128,7 @@ fn signal(query: &Query, otherwise: u8) -> Result<u8, ApiError> {
 
 /// Stops it if it runs, and starts it.
 pub(crate) async fn restart(
-    engine: &Engine,
+    engine: &Arc<Engine>,
     record: &Record,
     query: &Query,
 ) -> Result<(), ApiError> {
@@ -251,6 +229,9 @@ pub(crate) async fn remove(engine: &Arc<Engine>, record: &Record) -> Result<(), 
     engine.systemd.reset_failed(&unit).await;
     engine.forget_lock(&record.id);
     engine.health.forget(&record.id);
+    engine.executions.forget(&record.id);
+    // Nobody starts it any more.
+    drop(engine.attachments.take(&record.id));
     engine.tell("destroy", record);
     let id = record.id.clone();
     // Nobody may wait.

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::command_line::Host;
+use crate::containers;
 use crate::engine::Engine;
 use crate::listener::Acceptor;
 use crate::watcher;
@@ -24,6 +25,7 @@ pub(crate) async fn run(hosts: &[Host], passed: Vec<OwnedFd>) -> anyhow::Result<
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listeners = listeners(hosts, passed)?;
     let engine = Arc::new(Engine::open().await?);
+    containers::release_all(&engine);
     let acceptor = Acceptor::new();
     let mut tasks = JoinSet::new();
     for listener in listeners {

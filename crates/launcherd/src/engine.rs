@@ -11,9 +11,12 @@ use parking_lot::Mutex;
 use tokio::sync::{OnceCell, broadcast};
 
 use crate::answer::internal;
+use crate::attachments::Attachments;
 use crate::clock;
 use crate::events::Events;
+use crate::executions::Executions;
 use crate::health::HealthBook;
+use crate::processes;
 use crate::records::{Records, unit_name};
 use crate::systemd::Systemd;
 
@@ -50,6 +53,8 @@ pub(crate) struct Engine {
     pub(crate) events: Events,
     pub(crate) changes: broadcast::Sender<Change>,
     pub(crate) health: HealthBook,
+    pub(crate) attachments: Attachments,
+    pub(crate) executions: Executions,
     /// One change of a container at a time.
     locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     store: OnceCell<Store>,
@@ -63,6 +68,8 @@ impl Engine {
             events: Events::new(),
             changes: broadcast::channel(CHANGES).0,
             health: HealthBook::default(),
+            attachments: Attachments::default(),
+            executions: Executions::default(),
             locks: Mutex::new(HashMap::new()),
             store: OnceCell::new(),
         })
@@ -101,7 +108,9 @@ impl Engine {
     /// A container's state, when its unit's is known.
     pub(crate) fn state_of(&self, record: &Record, unit: &UnitState) -> State {
         let run = self.records.last_run(&record.id);
-        State::new(unit, run.as_ref(), payload(&record.id))
+        let state = State::new(unit, run.as_ref(), payload(&record.id));
+        let is_paused = state.is_running() && processes::is_frozen(record);
+        state.with_paused(is_paused)
     }
 
     /// Tells of something that happened to a container.

@@ -10,11 +10,12 @@ use engine_api::{ApiError, Record};
 
 use crate::answer::{self, Answer, Pieces};
 use crate::engine::Engine;
+use crate::hijack::Format;
 use crate::journal::{self, Entry, Range, Reader};
 
 /// What is wanted.
 #[derive(Debug, Clone)]
-pub(crate) struct Wanted {
+struct Wanted {
     streams: Vec<Stream>,
     timestamps: bool,
     follow: bool,
@@ -23,14 +24,10 @@ pub(crate) struct Wanted {
 }
 
 /// Answers with the entries.
-pub(crate) fn logs(engine: &Arc<Engine>, record: Record, query: &Query) -> Answer {
+pub(crate) fn logs(engine: &Arc<Engine>, record: Record, query: &Query, is_named: bool) -> Answer {
     let wanted = Wanted::parse(query, record.has_terminal)?;
-    let kind = if record.has_terminal {
-        "application/vnd.docker.raw-stream"
-    } else {
-        "application/vnd.docker.multiplexed-stream"
-    };
-    let (pieces, response) = answer::streamed(kind);
+    let format = Format::of(record.has_terminal);
+    let (pieces, response) = answer::streamed(format.content_type(is_named));
     let engine = Arc::clone(engine);
     tokio::spawn(async move {
         let sent = tokio::select! {
@@ -45,20 +42,6 @@ pub(crate) fn logs(engine: &Arc<Engine>, record: Record, query: &Query) -> Answe
 }
 
 impl Wanted {
-    /// What is written from now on until the container ends.
-    pub(crate) fn from_now(output: bool, error: bool) -> Self {
-        Self {
-            streams: streams(output, error),
-            timestamps: false,
-            follow: true,
-            range: Range {
-                since: Some(jiff::Timestamp::now()),
-                ..Range::default()
-            },
-            has_terminal: false,
-        }
-    }
-
     fn parse(query: &Query, has_terminal: bool) -> Result<Self, ApiError> {
         let (output, error) = (query.flag("stdout"), query.flag("stderr"));
         if !output && !error {
@@ -103,7 +86,8 @@ impl Wanted {
             line.extend_from_slice(format!("{:.9} ", entry.time).as_bytes());
         }
         line.extend_from_slice(&entry.message);
-        line.push(b'\n');
+        // As a terminal has it; the journal's lines are without.
+        line.extend_from_slice(if self.has_terminal { b"\r\n" } else { b"\n" });
         Some(if self.has_terminal {
             line.into()
         } else {
@@ -113,7 +97,7 @@ impl Wanted {
 }
 
 /// Sends entries, and with `follow` goes on until the container ends.
-pub(crate) async fn send(
+async fn send(
     engine: &Engine,
     record: &Record,
     mut wanted: Wanted,

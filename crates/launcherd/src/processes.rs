@@ -28,6 +28,14 @@ pub(crate) fn group(record: &Record) -> Result<PathBuf, ApiError> {
     Ok(Path::new(HIERARCHY).join(path))
 }
 
+/// Whether a container's processes are frozen.
+pub(crate) fn is_frozen(record: &Record) -> bool {
+    let Ok(group) = group(record) else {
+        return false;
+    };
+    fs::read_to_string(group.join("cgroup.freeze")).is_ok_and(|text| text.trim() == "1")
+}
+
 /// The processes of a group and those below it.
 pub(crate) fn members(group: &Path) -> Vec<u32> {
     let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();

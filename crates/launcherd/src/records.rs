@@ -221,36 +221,36 @@ fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         .with_context(context)
 }
 
+/// A container for tests.
+#[cfg(test)]
+pub(crate) fn example(id: &str, name: &str) -> Record {
+    Record {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        created: 1,
+        image: "busybox".to_owned(),
+        image_id: "sha256:x".to_owned(),
+        launch: vec!["busybox".to_owned()],
+        command: Vec::new(),
+        restart: engine_api::record::RestartPolicy::OnFailure(2),
+        is_removed_at_end: false,
+        has_terminal: false,
+        has_input: false,
+        stop_timeout: 10,
+        stop_signal: 15,
+        labels: [].into(),
+        config: serde_json::Value::Null,
+        host_config: serde_json::Value::Null,
+        mounts: Vec::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use engine_api::record::RestartPolicy;
-    use serde_json::Value;
-
+    use super::example as record;
     use super::*;
-
-    fn record(id: &str, name: &str) -> Record {
-        Record {
-            id: id.to_owned(),
-            name: name.to_owned(),
-            created: 1,
-            image: "busybox".to_owned(),
-            image_id: "sha256:x".to_owned(),
-            launch: vec!["busybox".to_owned()],
-            command: Vec::new(),
-            restart: RestartPolicy::OnFailure(2),
-            is_removed_at_end: false,
-            has_terminal: false,
-            has_input: false,
-            stop_timeout: 10,
-            stop_signal: 15,
-            labels: [].into(),
-            config: Value::Null,
-            host_config: Value::Null,
-            mounts: Vec::new(),
-        }
-    }
 
     #[test]
     fn records_outlive_the_daemon() {

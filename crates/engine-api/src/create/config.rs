@@ -60,11 +60,18 @@ pub(super) fn read(fields: &mut Fields, words: &mut Words) -> Result<Own, ApiErr
     }
     let arguments = fields.texts("Cmd")?.unwrap_or_default();
     words.values.arguments.clone_from(&arguments);
+    let has_terminal = fields.flag("Tty")?;
+    let has_input = fields.flag("OpenStdin")?;
+    for (flag, is_wanted) in [("tty", has_terminal), ("interactive", has_input)] {
+        if is_wanted {
+            words.push(flag, "");
+        }
+    }
     Ok(Own {
         image,
         arguments,
-        has_terminal: fields.flag("Tty")?,
-        has_input: fields.flag("OpenStdin")?,
+        has_terminal,
+        has_input,
         stop_timeout: stop_timeout(fields)?,
         labels,
     })

@@ -21,7 +21,7 @@ use image_store::platform;
 use super::folder::ContainerFolder;
 use super::held::Held;
 use super::unit::Unit;
-use super::{devices, files, image_files, monitor_words, root};
+use super::{capabilities, devices, files, image_files, monitor_words, root};
 use crate::run_arguments::{Notify, RunArguments};
 
 /// Debian's golang-github-containers-common has it.
@@ -56,6 +56,7 @@ pub(crate) fn write(
     if arguments.monitored.tty {
         monitor_words::add_terminal(&mut spec);
     }
+    capabilities::limit(&mut spec, options);
     let path = folder.path().join("config.json");
     let text = serde_json::to_vec(&spec)?;
     std::fs::write(&path, text).with_context(|| path.display().to_string())

@@ -11,6 +11,7 @@ use engine_api::query::Query;
 use engine_api::{ApiError, Record, health_answer};
 use serde_json::{Map, Value, json};
 
+use super::hold;
 use crate::answer::{self, Answer};
 use crate::clock;
 use crate::engine::Engine;
@@ -24,12 +25,6 @@ pub(crate) async fn create(engine: &Engine, query: &Query, body: &[u8]) -> Answe
         return Err(ApiError::not_implemented("images of other platforms"));
     }
     let creation = Creation::parse(body)?;
-    if creation.has_terminal {
-        return Err(ApiError::not_implemented("terminals (Tty)"));
-    }
-    if creation.has_input {
-        return Err(ApiError::not_implemented("standard input (OpenStdin)"));
-    }
     let image = images::find(engine, &creation.image).await?;
     images::is_allowed(&creation.image)?;
     let record = record(creation, &image, query.text("name"))?;
@@ -89,6 +84,7 @@ fn launch(creation: &Creation, image: &Found, id: &str, name: &str) -> Vec<Strin
     let mut words = vec![
         format!("--name={id}"),
         format!("--stop-timeout={}", creation.stop_timeout),
+        hold::word(id),
     ];
     let check = &creation.config["Healthcheck"];
     let check = health_answer::merged(check, &image.facts.health);

@@ -96,12 +96,12 @@ async fn new_root(engine: &Engine, record: &Record) -> Result<RootMount, ApiErro
             let unpacked = unpack::unpack(lease.store(), &image).await?;
             lease
                 .store()
-                .container_root(&record.id, &unpacked.top)
+                .container_root(&record.id, &unpacked.top, true)
                 .await
         };
         let root = root.await;
         let ended = lease.end().await;
-        let root = root?;
+        let root = root?.context("the image's layers were removed while they were unpacked")?;
         ended?;
         anyhow::Ok(root)
     };
