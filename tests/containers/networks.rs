@@ -300,10 +300,9 @@ fn files_and_quadlet_say_what_networks_there_are() {
         node.run(&["cat", "/var/lib/keelson/volumes/site/index.html"]),
         "web\n"
     );
-    let list = node.run(&["launch", "network", "ls"]);
     let expected =
         "NAME    SUBNETS       CONTAINERS\nback    10.7.0.0/24   1\ninner   10.1.2.0/24   0\n";
-    assert_eq!(list, expected);
+    assert_eq!(node.run(&["launch", "network", "ls"]), expected);
     let script = "ip -4 route | grep -c default; ip -4 -o addr show eth0 | grep -o 10.1.2.1/24";
     assert_eq!(
         run(&node, &["--network=inner"], script).1,

@@ -112,26 +112,6 @@ fn fields_become_options() {
             "--ulimit=nofile=5:9",
         ),
         (
-            &["Healthcheck"],
-            json!({"Test": ["CMD", "probe", "a b"]}),
-            "--health-cmd=[\"probe\",\"a b\"]",
-        ),
-        (
-            &["Healthcheck"],
-            json!({"Test": ["CMD-SHELL", "none"], "Interval": 1_500_000_000}),
-            "--health-cmd=[\"/bin/sh\",\"-c\",\"none\"]",
-        ),
-        (
-            &["Healthcheck"],
-            json!({"Interval": 1_500_000_000, "Retries": 2}),
-            "--health-interval=1500000000ns",
-        ),
-        (
-            &["Healthcheck"],
-            json!({"Test": ["NONE"]}),
-            "--no-healthcheck",
-        ),
-        (
             &["HostConfig", "Mounts"],
             json!([{"Type": "bind", "Source": "/a", "Target": "/b", "ReadOnly": true}]),
             "--mount=type=bind,source=/a,target=/b,readonly",
@@ -143,6 +123,33 @@ fn fields_become_options() {
         assert!(
             creation.options.iter().any(|option| option == word),
             "{path:?}: {:?}",
+            creation.options
+        );
+    }
+}
+
+#[test]
+fn checks_of_health_become_options() {
+    let cases = [
+        (
+            json!({"Test": ["CMD", "probe", "a b"]}),
+            "--health-cmd=[\"probe\",\"a b\"]",
+        ),
+        (
+            json!({"Test": ["CMD-SHELL", "none"], "Interval": 1_500_000_000}),
+            "--health-cmd=[\"/bin/sh\",\"-c\",\"none\"]",
+        ),
+        (
+            json!({"Interval": 1_500_000_000, "Retries": 2}),
+            "--health-interval=1500000000ns",
+        ),
+        (json!({"Test": ["NONE"]}), "--no-healthcheck"),
+    ];
+    for (check, word) in cases {
+        let creation = parse(&with(&["Healthcheck"], check)).unwrap();
+        assert!(
+            creation.options.iter().any(|option| option == word),
+            "{word}: {:?}",
             creation.options
         );
     }
