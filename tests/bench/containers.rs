@@ -174,14 +174,7 @@ fn steps(guest: &Guest, extent: Extent) -> anyhow::Result<Figures> {
             Err(error) => figures.take(engine, Err(error)),
         }
     }
-    for network in NETWORKS {
-        for engine in &engines {
-            // Programs come into memory, and networks into being.
-            guest
-                .step(&format!("cycle {} {network}", engine.word()))
-                .ok();
-        }
-    }
+    first_cycles(guest, &engines);
     for round in extent.rounds() {
         eprintln!(
             "bench: containers, starts, round {round} of {}",
@@ -232,6 +225,15 @@ fn steps(guest: &Guest, extent: Extent) -> anyhow::Result<Figures> {
         figures.failures.join(" ")
     );
     Ok(figures)
+}
+
+/// Programs come into memory, and networks into being; what fails here fails again where it is told.
+fn first_cycles(guest: &Guest, engines: &[Engine]) {
+    for network in NETWORKS {
+        for engine in engines {
+            let _first = guest.step(&format!("cycle {} {network}", engine.word()));
+        }
+    }
 }
 
 /// Many containers at once, and what stays of them in memory beside the payloads.

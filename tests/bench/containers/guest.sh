@@ -180,7 +180,7 @@ pull() {
 }
 
 case $step in
-prepare) "prepare_$1" ;;
+prepare) "prepare_$1" >/dev/null ;;
 cycle | many | memory | pull) "$step" "$@" ;;
 end) "$1_end" >/dev/null ;;
 without_daemons) without_daemons "$1" ;;
