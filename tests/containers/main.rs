@@ -10,12 +10,14 @@ mod exec;
 mod fixture;
 mod health;
 mod hold;
+mod housekeeping;
 mod life;
 mod networks;
 mod options;
 mod pseudoterminal;
 mod pull;
 mod quadlet;
+mod registration;
 #[allow(dead_code)] // Another crate's tests use the rest of it.
 #[path = "../../crates/image-registry/tests/registry/mod.rs"]
 mod registry;

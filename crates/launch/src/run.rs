@@ -12,6 +12,7 @@ mod held;
 mod image_files;
 mod monitor_words;
 mod network;
+mod registration;
 mod root;
 pub(crate) mod terminal;
 mod unit;
@@ -26,8 +27,9 @@ use container_model::mount::{MountSource, Propagation};
 use container_model::name::Name;
 use container_model::oci_spec::image::ImageConfiguration;
 use container_model::options::ContainerOptions;
-use image_store::store::{RootMount, Store};
-use image_store::{policy, unpack};
+use container_model::registration::Asked;
+use image_store::store::{Image, RootMount, Store};
+use image_store::{policy, unpack, uses};
 
 use crate::cli::CleanArguments;
 use crate::pull;
@@ -52,18 +54,20 @@ pub(crate) async fn prepare(arguments: &RunArguments) -> anyhow::Result<Prepared
     let options = arguments.options()?;
     options.check()?;
     refuse(&options)?;
+    let asked = registration::asked(arguments, &options)?;
     // Before anything is asked or taken; what it wants of a signature comes with the image.
     policy::judge(&arguments.image)?;
     let unit = Unit::of_this_process()?;
     unit.check(&options)?;
     let name = name(arguments, &unit)?;
     let store = Store::connect().await?;
-    sweep(&store).await;
+    let _swept = sweep(&store).await;
     let folder = ContainerFolder::take(&name)?;
     // What one of that name left that was killed with its monitor.
     remove_root(&store, &name).await?;
     held::give_back(&name)?;
-    let prepared = fill(arguments, &options, &unit, &name, &store, folder).await;
+    registration::remove(&name)?;
+    let prepared = fill(arguments, &options, &asked, &unit, &name, &store, folder).await;
     if prepared.is_err() {
         let _unmounted = root::unmount_here();
         let _given_back = held::give_back(&name);
@@ -114,24 +118,44 @@ fn name(arguments: &RunArguments, unit: &Unit) -> anyhow::Result<Name> {
     }
 }
 
-/// Removes what containers left whose monitor, or whose launcher, was killed. It is nobody's fault here if
-/// that fails.
-async fn sweep(store: &Store) {
+/// The containers that something is left of in `/run`, and that nobody holds.
+pub(crate) fn has_leftovers() -> bool {
     let mut names = ContainerFolder::all();
     names.extend(held::holders());
+    names.extend(registration::announced());
+    let is_abandoned = |name: &Name| ContainerFolder::hold_abandoned(name).is_some();
+    folder::sweeping().is_ok_and(|_sweeping| names.iter().any(is_abandoned))
+}
+
+/// Removes what containers left whose monitor, or whose launcher, was killed, and gives their names. It is nobody's
+/// fault here if that fails.
+pub(crate) async fn sweep(store: &Store) -> Vec<Name> {
+    let mut swept = Vec::new();
+    let mut names = ContainerFolder::all();
+    names.extend(held::holders());
+    names.extend(registration::announced());
     let roots = store.container_roots().await.unwrap_or_default();
     names.extend(roots.iter().filter_map(|name| name.parse().ok()));
     let Ok(_sweeping) = folder::sweeping() else {
-        return;
+        return swept;
     };
+    names.sort();
+    names.dedup();
     for name in names {
         // Nobody takes the name meanwhile.
         if let Some(_held) = ContainerFolder::hold_abandoned(&name) {
+            let is_kept = record::is_kept(&name) && !ContainerFolder::exists(&name);
             let _given_back = held::give_back(&name);
+            let _removed = registration::remove(&name);
             let _removed = remove_root(store, &name).await;
             let _removed = ContainerFolder::remove(&name);
+            // The files of a container that launcherd keeps are no leftover.
+            if !is_kept {
+                swept.push(name);
+            }
         }
     }
+    swept
 }
 
 /// Removes a writable root, unless it belongs to a container that launcherd keeps.
@@ -145,6 +169,7 @@ async fn remove_root(store: &Store, name: &Name) -> anyhow::Result<()> {
 async fn fill(
     arguments: &RunArguments,
     options: &ContainerOptions,
+    asked: &Asked,
     unit: &Unit,
     name: &Name,
     store: &Store,
@@ -152,21 +177,10 @@ async fn fill(
 ) -> anyhow::Result<Prepared> {
     let reference = &arguments.image;
     let image = pull::image(store, reference, arguments.pull, &arguments.pulling).await?;
-    let lease = store.lease("run").await?;
-    let unpacked = unpack::unpack(lease.store(), &image).await;
-    let root: anyhow::Result<(unpack::Unpacked, RootMount)> = match unpacked {
-        Ok(unpacked) => {
-            let root = lease
-                .store()
-                .container_root(name.as_str(), &unpacked.top)
-                .await;
-            root.map(|root| (unpacked, root))
-        }
-        Err(error) => Err(error),
-    };
-    let ended = lease.end().await;
-    let (unpacked, root) = root.with_context(|| reference.to_string())?;
-    ended?;
+    uses::note(&image.digest);
+    let (unpacked, root) = unpacked(store, name, &image)
+        .await
+        .with_context(|| reference.to_string())?;
     root::mount_privately(&root)?;
     let options = &with_image_volumes(options, &unpacked.configuration);
     let held = Held::take(name, unit, options)?;
@@ -184,6 +198,15 @@ async fn fill(
         .monitored
         .health()
         .settings(unpacked.health.as_ref())?;
+    let about = registration::Announced {
+        name,
+        unit,
+        image: &image,
+        options,
+        held: &held,
+        has_checks: health.is_some(),
+    };
+    let is_registered = registration::write(&folder, asked, &about)?;
     let more = monitor_words::words(arguments, unit, name, health)?;
     let mut words = vec![
         format!("--name={name}"),
@@ -195,6 +218,7 @@ async fn fill(
         format!("--readiness={}", readiness(arguments.notify)),
         format!("--sockets={}", unit.sockets()),
         format!("--launcher={}", path_text(&std::env::current_exe()?)?),
+        format!("--registered={is_registered}"),
     ];
     words.extend(more);
     Ok(Prepared {
@@ -202,6 +226,26 @@ async fn fill(
         folder,
         held,
     })
+}
+
+/// An image's layers, and over them the container's writable root.
+async fn unpacked(
+    store: &Store,
+    name: &Name,
+    image: &Image,
+) -> anyhow::Result<(unpack::Unpacked, RootMount)> {
+    let lease = store.lease("run").await?;
+    let root = match unpack::unpack(lease.store(), image).await {
+        Ok(unpacked) => {
+            let root = lease.store().container_root(name.as_str(), &unpacked.top);
+            root.await.map(|root| (unpacked, root))
+        }
+        Err(error) => Err(error),
+    };
+    let ended = lease.end().await;
+    let root = root?;
+    ended?;
+    Ok(root)
 }
 
 /// The options, with the volumes that the image wants to have.
@@ -250,6 +294,7 @@ pub(crate) async fn clean(arguments: &CleanArguments) -> anyhow::Result<()> {
     };
     root::unmount_here()?;
     held::give_back(name)?;
+    registration::remove(name)?;
     ContainerFolder::remove(name)?;
     let store = Store::connect().await?;
     if record::is_kept(name) {
