@@ -97,7 +97,7 @@ fn keys(store: &MemoryStore, prefix: &str) -> Vec<KeyValue> {
 
 async fn registered(store: &MemoryStore) -> Machine {
     let mut machine = Machine::new(store);
-    machine.record.primary_ip = "10.0.0.1".to_owned();
+    "10.0.0.1".clone_into(&mut machine.record.primary_ip);
     machine.start_agent();
     sleep(seconds(1)).await;
     assert_eq!(machine.registration(), Registration::Registered);
@@ -271,7 +271,7 @@ async fn an_address_that_changes_is_told() {
     assert_eq!(monitor.settled(&machine).await, Some(Ok(())));
     let before = keys(&store, WEB);
     let mut record = machine.record.clone();
-    record.primary_ip = "10.0.0.2".to_owned();
+    "10.0.0.2".clone_into(&mut record.primary_ip);
     machine.agent.as_ref().expect("it runs").set_record(record);
     sleep(seconds(1)).await;
     let after = keys(&store, WEB);
