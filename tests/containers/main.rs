@@ -14,6 +14,7 @@ mod exec;
 mod fixture;
 mod health;
 mod hold;
+mod housekeeping;
 mod interactive;
 mod life;
 mod networks;
@@ -21,6 +22,7 @@ mod options;
 mod pseudoterminal;
 mod pull;
 mod quadlet;
+mod registration;
 #[allow(dead_code)] // Another crate's tests use the rest of it.
 #[path = "../../crates/image-registry/tests/registry/mod.rs"]
 mod registry;

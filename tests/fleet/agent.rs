@@ -74,6 +74,7 @@ impl Node {
             layout: self.layout.clone(),
             lease_ttl: TTL,
             boot_grace: Duration::from_secs(5),
+            registration: fleet_agent::RegistrationSettings::default(),
             root: SystemRoot::new(self.root()),
             uptime: Uptime::of_machine(),
         };

@@ -46,6 +46,8 @@ pub(crate) struct Arguments {
     pub(crate) record: Option<PathBuf>,
     /// How the payload's health is found out.
     pub(crate) health: Option<HealthCheck>,
+    /// Whether the launcher wrote what is to be announced.
+    pub(crate) is_registered: bool,
 }
 
 /// `--notify` of `launch run`.
@@ -100,6 +102,7 @@ impl Arguments {
             has_input: values.boolean("input")?,
             hold: values.some("hold")?.map(Into::into),
             record: values.some("record")?.map(Into::into),
+            is_registered: values.boolean("registered")?,
             health: match values.some("health")? {
                 None => None,
                 Some(text) => {
@@ -128,6 +131,7 @@ const KEYS: &[&str] = &[
     "hold",
     "record",
     "health",
+    "registered",
 ];
 
 #[derive(Default)]
@@ -189,6 +193,7 @@ mod tests {
     use super::*;
 
     const GOOD: &[&str] = &[
+        "--registered=false",
         "--name=web",
         "--bundle=/run/a",
         "--image=docker.io/library/a:latest",

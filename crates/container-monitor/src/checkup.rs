@@ -56,6 +56,10 @@ impl Checkup {
         &self.check
     }
 
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.health.status == HealthStatus::Healthy
+    }
+
     pub(crate) fn is_unhealthy(&self) -> bool {
         self.health.status == HealthStatus::Unhealthy
     }

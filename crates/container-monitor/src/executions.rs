@@ -27,7 +27,7 @@ impl Monitor<'_> {
             Err(Failure { kind, reason })
         };
         match self.phase {
-            Phase::Running | Phase::Stopping(_) => {}
+            Phase::Running | Phase::Leaving(_) | Phase::Stopping(_) => {}
             Phase::Held => return refuse("the container was not started yet"),
             Phase::Paused => return refuse("the container is paused"),
             Phase::Killed | Phase::Over(_) => return refuse("the container is ending"),

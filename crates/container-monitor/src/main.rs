@@ -4,7 +4,7 @@
 //! start the payload, and crun is gone then. While the payload runs it forwards signals to it, what it
 //! notifies to systemd, and what it writes to the journal. Clients talk with it over a socket, `control`
 //! (`monitor-protocol`): they attach to the payload's streams, and have other processes executed beside it. It checks
-//! the payload's health. It ends as the payload ends, with the same exit status or signal, leaves a record of that,
+//! the payload's health, and announces it as a service while it is good. It ends as the payload ends, with the same exit status or signal, leaves a record of that,
 //! and has the launcher clean up before.
 //!
 //! It stays small, since there is one per container: one thread, no async runtime, no configuration format.
@@ -28,6 +28,7 @@ mod outgoing;
 mod process;
 mod reading;
 mod record;
+mod registration;
 mod requests;
 mod runtime;
 mod signals;

@@ -29,6 +29,7 @@ use crate::journal::{Journal, Stream};
 use crate::lines::Lines;
 use crate::notify::{self, Proxy};
 use crate::reading::{BUFFER, Reading};
+use crate::registration::{News, Registration};
 use crate::runtime::Until;
 use crate::signals::Signals;
 use crate::{cgroup, clock, record, runtime};
@@ -103,6 +104,7 @@ pub(crate) struct Monitor<'a> {
     /// Processes that ended before it was known what they were.
     pub(crate) orphans: Vec<(Pid, WaitStatus)>,
     pub(crate) checkup: Option<Checkup>,
+    registration: Option<Registration>,
 }
 
 /// Where the payload is in its life.
@@ -113,6 +115,8 @@ pub(crate) enum Phase {
     Running,
     /// Frozen.
     Paused,
+    /// It is to end, and waits until nobody finds it any more, or until then.
+    Leaving(Instant),
     /// It was told to end, and has until then.
     Stopping(Instant),
     /// It did not end in time.
@@ -183,6 +187,7 @@ impl<'a> Monitor<'a> {
             last_execution: 0,
             orphans: Vec::new(),
             checkup: None,
+            registration: Registration::new(arguments),
         })
     }
 
@@ -220,6 +225,8 @@ impl<'a> Monitor<'a> {
         self.serve();
         let now = Instant::now();
         self.check_health(now);
+        self.register(now);
+        self.stop_if_left(now);
         self.kill_if_late(now);
         let is_well = !self.checkup.as_ref().is_some_and(Checkup::is_unhealthy);
         if let Some(watchdog) = self.watchdog.as_mut().filter(|_| is_well) {
@@ -252,6 +259,7 @@ impl<'a> Monitor<'a> {
         // The disk may be slow, and nobody who waits for readiness waits for it.
         record::write(self.arguments, &self.record);
         self.clients.status_changed();
+        self.register(Instant::now());
     }
 
     fn ready(&mut self) {
@@ -373,6 +381,10 @@ impl<'a> Monitor<'a> {
                 waited.push(PollFd::new(client.stream(), flags));
             }
         }
+        let registration = self.registration.as_ref();
+        if let Some(stream) = registration.and_then(Registration::stream) {
+            waited.push(PollFd::new(stream, PollFlags::IN));
+        }
         for descriptor in self.full_inputs() {
             waited.push(PollFd::from_borrowed_fd(descriptor, PollFlags::OUT));
         }
@@ -389,7 +401,7 @@ impl<'a> Monitor<'a> {
 
     fn timeout(&self) -> Option<Timespec> {
         let stop = match self.phase {
-            Phase::Stopping(until) => Some(until),
+            Phase::Stopping(until) | Phase::Leaving(until) => Some(until),
             _ => None,
         };
         // Only what runs is checked.
@@ -397,7 +409,10 @@ impl<'a> Monitor<'a> {
         let checkup = checkup.filter(|_| self.phase == Phase::Running);
         let health = checkup.and_then(Checkup::deadline);
         let watchdog = self.watchdog.as_ref().map(|watchdog| watchdog.due);
-        let next = stop.into_iter().chain(health).chain(watchdog).min()?;
+        let registration = self.registration.as_ref();
+        let registration = registration.and_then(Registration::deadline);
+        let all = [stop, health, watchdog, registration];
+        let next = all.into_iter().flatten().min()?;
         let time = next.saturating_duration_since(Instant::now());
         Timespec::try_from(time).ok()
     }
@@ -418,6 +433,9 @@ impl<'a> Monitor<'a> {
 
     /// What was written and said before the end; then the end is told.
     fn finish(&mut self, ending: &Ending) {
+        // Nobody is left who would have to wait.
+        self.phase = Phase::Killed;
+        self.register(Instant::now());
         self.proxy.forward();
         // Its writers are dead, so this ends.
         while self.forward_output() {}
@@ -437,6 +455,60 @@ impl<'a> Monitor<'a> {
         let exit = ending.exit(out_of_memory, clock::now());
         self.clients.exited(&Event::Exited(exit));
         self.clients.say_farewell(FAREWELL);
+    }
+
+    /// Announces the payload while it can be used, and takes that back otherwise.
+    fn register(&mut self, now: Instant) {
+        let checkup = self.checkup.as_ref();
+        let is_good = checkup.is_none_or(Checkup::is_healthy);
+        let is_wanted = self.phase == Phase::Running && self.is_ready && is_good;
+        let Some(registration) = &mut self.registration else {
+            return;
+        };
+        let was_alone = registration.is_alone();
+        if let Err(error) = registration.set(is_wanted, now) {
+            let name = &self.arguments.name;
+            eprintln!("launch: {name}: the announcement for registration: {error}");
+        }
+        let news = registration.turn(now);
+        let is_alone = registration.is_alone() && !was_alone;
+        if let Some(news) = news.or(is_alone.then_some(News::NobodyThere)) {
+            self.tell_registration(&news);
+        }
+    }
+
+    /// The status of a payload that says its own is left to it.
+    fn tell_registration(&self, news: &News) {
+        let (name, news) = (&self.arguments.name, news.to_string());
+        eprintln!("launch: {name} is {news}");
+        if self.arguments.readiness != Readiness::Payload {
+            let health = if self.checkup.is_some() {
+                "; healthy"
+            } else {
+                ""
+            };
+            notify::tell(&format!("STATUS=Running{health}; {news}"));
+        }
+    }
+
+    /// Who is found no more is told to end.
+    fn stop_if_left(&mut self, now: Instant) {
+        let Phase::Leaving(until) = self.phase else {
+            return;
+        };
+        let is_found = self
+            .registration
+            .as_ref()
+            .is_some_and(Registration::is_waiting);
+        if is_found && now < until {
+            return;
+        }
+        if is_found {
+            let name = &self.arguments.name;
+            eprintln!("launch: {name} is stopped before the key-value store has heard of it");
+        }
+        self.phase = Phase::Stopping(now + self.arguments.stop_timeout);
+        self.kill(self.arguments.stop_signal);
     }
 
     /// A payload without a handler never sees a signal that would end it: it is the first process of its
@@ -461,7 +533,8 @@ impl<'a> Monitor<'a> {
             return;
         }
         notify::tell("STOPPING=1\nSTATUS=Stopping");
-        let until = Instant::now() + self.arguments.stop_timeout;
+        let now = Instant::now();
+        let until = now + self.arguments.stop_timeout;
         match self.phase {
             Phase::Held => {
                 self.send(Signal::KILL);
@@ -473,7 +546,18 @@ impl<'a> Monitor<'a> {
                 let _thawed = cgroup::freeze(self.arguments, false);
                 self.phase = Phase::Stopping(until);
             }
-            Phase::Running => self.phase = Phase::Stopping(until),
+            Phase::Running => {
+                self.phase = Phase::Stopping(until);
+                self.register(now);
+                let registration = self.registration.as_ref();
+                if let Some(left) = registration.and_then(|one| one.farewell(now)) {
+                    self.phase = Phase::Leaving(left);
+                    self.clients.status_changed();
+                    return;
+                }
+            }
+            // It is told in time.
+            Phase::Leaving(_) => return,
             Phase::Stopping(_) | Phase::Killed | Phase::Over(_) => {}
         }
         self.clients.status_changed();

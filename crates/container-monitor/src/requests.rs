@@ -283,7 +283,9 @@ impl Monitor<'_> {
             Phase::Held => State::Created,
             Phase::Running => State::Running,
             Phase::Paused => State::Paused,
-            Phase::Stopping(_) | Phase::Killed | Phase::Over(_) => State::Stopping,
+            Phase::Leaving(_) | Phase::Stopping(_) | Phase::Killed | Phase::Over(_) => {
+                State::Stopping
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::announcer::{Announcements, Announcer, Folders};
 use crate::cache_writer::{self, CacheOrder};
 use crate::fence::{Condemned, Fence};
 use crate::lease_memory::{Deadline, LeaseMemory, Uptime};
@@ -49,6 +50,8 @@ pub struct Configuration {
     pub lease_ttl: Duration,
     /// How long after a boot the store is waited for before units are started from memory.
     pub boot_grace: Duration,
+    /// How containers are registered.
+    pub registration: crate::RegistrationSettings,
     /// The machine's file system.
     pub root: SystemRoot,
     /// The time since the boot.
@@ -64,6 +67,8 @@ pub struct Agent<T> {
     record: watch::Sender<MachineRecord>,
     membership: watch::Receiver<Membership>,
     questions: mpsc::UnboundedSender<Question>,
+    announcements: Announcements,
+    folders: Folders,
     registrar: JoinHandle<()>,
     tasks: JoinSet<()>,
 }
@@ -84,10 +89,9 @@ impl<T: Store> Agent<T> {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start<S: Systemd>(configuration: Configuration, systemd: S, store: T) -> Self {
-        let root = configuration.root.clone();
-        let memory = LeaseMemory::new(root.clone(), configuration.uptime.clone());
-        let directory = UnitDirectory::new(root.clone());
-        let cache = TargetCache::new(root);
+        let root = || configuration.root.clone();
+        let memory = LeaseMemory::new(root(), configuration.uptime.clone());
+        let (directory, cache) = (UnitDirectory::new(root()), TargetCache::new(root()));
         let (held, deadline) = (directory.read_all(), memory.deadline());
         // In a boot that had the store, what was wanted and is not here yet may be elsewhere by now.
         let cached = match deadline {
@@ -95,7 +99,7 @@ impl<T: Store> Agent<T> {
             None => cache.read_all(),
         };
         let (membership_sender, membership) = watch::channel(Membership::new(deadline));
-        let (record, record_receiver) = watch::channel(configuration.record.clone());
+        let record = watch::Sender::new(configuration.record.clone());
         let wires = Wires {
             condemned: Condemned::default(),
             outbox: Arc::new(Outbox::default()),
@@ -110,7 +114,7 @@ impl<T: Store> Agent<T> {
             boot_id: configuration.boot_id.clone(),
             ttl: configuration.lease_ttl,
             memory,
-            record: record_receiver,
+            record: record.subscribe(),
             membership: membership_sender,
             suspicion: Arc::clone(&wires.suspicion),
         };
@@ -121,6 +125,7 @@ impl<T: Store> Agent<T> {
         tasks.spawn(fence(&systemd, &wires).run());
         let news = watch_targets(&configuration, &store, &found, &mut tasks);
         let reports = write(&configuration, &store, &wires, &mut tasks);
+        let announcements = announce(&configuration, &store, &wires, &record, &mut tasks);
         let inputs = Inputs {
             membership: membership.clone(),
             news,
@@ -147,6 +152,8 @@ impl<T: Store> Agent<T> {
             record,
             membership,
             questions,
+            announcements,
+            folders: Folders::new(root()),
             registrar: tokio::spawn(registrar.run()),
             tasks,
         }
@@ -167,6 +174,11 @@ impl<T: Store> Agent<T> {
             // The registrar ends with this value only.
             Err(_) => std::future::pending().await,
         }
+    }
+
+    /// To ask whether the store has what containers announce.
+    pub fn announcements(&self) -> Announcements {
+        self.announcements.clone()
     }
 
     /// What the machine says of itself from now on, without its lease.
@@ -212,6 +224,8 @@ impl<T: Store> Agent<T> {
         };
         let outcome = self.store.transact(transaction).await?;
         self.store.revoke(session.lease).await?;
+        // Containers that stop now have nothing to wait for.
+        self.folders.remove_receipts();
         Ok(outcome.is_committed())
     }
 
@@ -272,6 +286,31 @@ fn fence<S>(systemd: &Arc<S>, wires: &Wires) -> Fence<S> {
         membership: wires.membership.clone(),
         otherwise: wires.otherwise,
     }
+}
+
+fn announce<T: Store>(
+    configuration: &Configuration,
+    store: &T,
+    wires: &Wires,
+    record: &watch::Sender<MachineRecord>,
+    tasks: &mut JoinSet<()>,
+) -> Announcements {
+    let (announcements, asked) = Announcements::new();
+    let host = configuration.root.read_word("/proc/sys/kernel/hostname");
+    let announcer = Announcer {
+        store: store.clone(),
+        layout: configuration.layout.clone(),
+        machine: configuration.machine.clone(),
+        host: host.unwrap_or_else(|_| "localhost".to_owned()),
+        settings: configuration.registration.clone(),
+        folders: Folders::new(configuration.root.clone()),
+        record: record.subscribe(),
+        membership: wires.membership.clone(),
+        asked,
+        suspicion: Arc::clone(&wires.suspicion),
+    };
+    tasks.spawn(announcer.run());
+    announcements
 }
 
 fn watch_targets<T: Store>(

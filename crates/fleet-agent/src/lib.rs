@@ -9,9 +9,13 @@
 //! engine relies on so that no unit runs twice. A machine that is cut off keeps what runs, but for units with
 //! `OnPartition=stop`, which are dead before its lease can end.
 //!
+//! Containers that are announced on the machine are registered under its lease, and withdrawn when they are not any more;
+//! [`Announcements`] says when that is done.
+//!
 //! It places nothing, and serves nothing: [`journal`], [`status`] and [`usage()`] are for whoever does.
 
 mod agent;
+mod announcer;
 mod cache_writer;
 mod calls;
 mod facts;
@@ -33,6 +37,8 @@ mod usage;
 mod writer;
 
 pub use agent::{Agent, Configuration};
+pub use announcer::Announcements;
+pub use container_model::registration::Settings as RegistrationSettings;
 pub use facts::MachineFacts;
 pub use guard::guard;
 pub use journal::{UnitJournal, journal};

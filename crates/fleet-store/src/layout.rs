@@ -131,6 +131,16 @@ impl Layout {
         self.all("targets")
     }
 
+    /// Where a machine says what it registered for a container.
+    pub fn announced(&self, machine: &MachineId, container: &str) -> String {
+        format!("{}announced/{machine}/{container}", self.prefix)
+    }
+
+    /// What a machine registered for containers.
+    pub fn announced_of(&self, machine: &MachineId) -> Keys {
+        self.all(&format!("announced/{machine}"))
+    }
+
     /// All states of all machines.
     pub fn states(&self) -> Keys {
         self.all("actual-states")
@@ -232,6 +242,10 @@ mod tests {
             assert_eq!(layout.parse(&text), Some(key), "{text}");
         }
         assert_eq!(layout.unit(&name), "/a/b/units/foo@1.service");
+        // Engines are not woken by it.
+        let announced = layout.announced(&machine, "web");
+        assert!(layout.announced_of(&machine).contains(&announced));
+        assert!(!layout.decisive().contains(&announced));
     }
 
     #[test]

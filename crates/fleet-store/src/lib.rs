@@ -12,9 +12,10 @@
 //! | `machines/ID/alive` | [`Alive`] | its agent | with the machine's lease |
 //! | `machines/ID/record` | [`MachineRecord`] | its agent | until removed by command |
 //! | `machines/ID/settings` | [`MachineSettings`]: what operators asked for | the API | until removed by command |
+//! | `announced/MACHINE/CONTAINER` | [`Announced`]: what it registered for a container, elsewhere in the store | its agent | with the machine's lease |
 //! | `engine/leader` | [`Leadership`] | who leads | with the leader's lease |
 //!
-//! States sort before everything else, so that one watch has all the engine needs without them
+//! States, and what is announced, sort before everything else, so that one watch has all the engine needs without them
 //! ([`Layout::decisive`]): they change most, and nothing is decided by them.
 //!
 //! # Who may write what, when
@@ -57,7 +58,7 @@ pub use store::{
 };
 pub use transaction::{Condition, OPERATIONS_MAX, Operation, Outcome, Transaction};
 pub use value::{
-    Alive, Contents, ContentsError, DropInText, Leadership, LeaseRecord, MachineAvailability,
-    MachineRecord, MachineSettings, Moving, Presence, Rollout, Target, UnitRecord, UnitStatus,
-    Value,
+    Alive, Announced, Contents, ContentsError, DropInText, Leadership, LeaseRecord,
+    MachineAvailability, MachineRecord, MachineSettings, Moving, Presence, Rollout, Target,
+    UnitRecord, UnitStatus, Value,
 };

@@ -7,7 +7,7 @@ mod unit;
 mod words;
 
 pub use machine::{
-    Alive, Leadership, LeaseRecord, MachineAvailability, MachineRecord, MachineSettings,
+    Alive, Announced, Leadership, LeaseRecord, MachineAvailability, MachineRecord, MachineSettings,
 };
 pub use unit::{
     Contents, ContentsError, DropInText, Moving, Presence, Rollout, Target, UnitRecord, UnitStatus,

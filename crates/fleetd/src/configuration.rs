@@ -29,6 +29,8 @@ pub(crate) struct Configuration {
     /// Where the API is offered by TLS; nowhere if empty.
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) tls: Option<TlsFiles>,
+    /// How containers are registered; from a file of its own.
+    pub(crate) registration: container_model::registration::Settings,
     pub(crate) is_verbose: bool,
 }
 
@@ -69,6 +71,7 @@ impl Configuration {
             runs_engine: !switch(settings.get("disable-engine"))?,
             listen,
             tls,
+            registration: container_model::registration::Settings::default(),
             is_verbose: number(settings.get("verbosity"))? > 0,
         })
     }

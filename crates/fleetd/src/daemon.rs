@@ -20,7 +20,7 @@ use crate::configuration::Configuration;
 use crate::http::tls::ServerTls;
 use crate::http::{Acceptor, Api, Listener, Metrics, Parts, Peers, Readiness};
 use crate::settings::UsageError;
-use crate::{identity, logging};
+use crate::{identity, logging, registrar};
 use signals::{Signal, Signals};
 
 /// How long after a boot the store is waited for before units are started from memory.
@@ -82,6 +82,7 @@ pub(crate) async fn run(
         let api = Arc::new(Arc::clone(&api));
         tasks.spawn(acceptor.clone().serve(listener, api));
     }
+    tasks.spawn(registrar::serve(agent.announcements()));
     tasks.spawn(service_manager::keep_watchdog_quiet());
     let mut daemon = Daemon {
         configuration,
@@ -128,6 +129,7 @@ fn start_agent(
         layout: Layout::new(configuration.store.prefix.clone()),
         lease_ttl: configuration.agent_ttl,
         boot_grace: BOOT_GRACE,
+        registration: configuration.registration.clone(),
         root: SystemRoot::new("/"),
         uptime: Uptime::of_machine(),
     };

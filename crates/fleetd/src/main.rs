@@ -9,6 +9,7 @@ mod http;
 mod identity;
 mod logging;
 mod mirror;
+mod registrar;
 mod settings;
 mod system_calls;
 
@@ -16,6 +17,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use container_model::registration;
 
 use fleet_agent::{Bus, Uptime};
 use machine_facts::system_root::SystemRoot;
@@ -88,7 +90,24 @@ fn read_file(path: &str) -> Result<Option<Layer>, UsageError> {
 /// The configuration as it would be if the process started now, and what to warn of.
 fn read_configuration(sources: &Sources) -> Result<(Configuration, Vec<String>), UsageError> {
     let settings = read_settings(sources)?;
-    Ok((Configuration::new(&settings)?, settings.warnings))
+    let mut configuration = Configuration::new(&settings)?;
+    configuration.registration = read_registration()?;
+    Ok((configuration, settings.warnings))
+}
+
+/// How containers are registered, if the machine's owner says anything of it.
+fn read_registration() -> Result<registration::Settings, UsageError> {
+    const PATH: &str = registration::SETTINGS;
+    match std::fs::read_to_string(PATH) {
+        Ok(text) => {
+            let read = registration::Settings::parse(&text);
+            read.map_err(|error| UsageError(format!("{PATH}: {error}")))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Ok(registration::Settings::default())
+        }
+        Err(error) => Err(UsageError(format!("cannot read {PATH}: {error}"))),
+    }
 }
 
 /// `check-config`: as far as it can be told without starting.

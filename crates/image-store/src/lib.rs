@@ -10,6 +10,8 @@ pub mod load;
 pub mod platform;
 pub mod policy;
 pub mod pull;
+pub mod room;
 pub mod save;
 pub mod store;
 pub mod unpack;
+pub mod uses;

@@ -25,7 +25,7 @@ pub use observer::{LayerState, Observer, PullEvent};
 
 use crate::policy::{self, Requirement};
 use crate::store::{Image, Store};
-use crate::{platform, unpack};
+use crate::{platform, room, unpack};
 
 /// On the lease of a pull: which image's.
 const PULL_LABEL: &str = "keelson.launch/pull";
@@ -146,6 +146,7 @@ async fn fill(
             Some(key.fingerprint())
         }
     };
+    room::check(store, &reference.to_string(), &resolved.manifest).await?;
     blobs::fetch(store, remote, &resolved.manifest, observer).await?;
     write(store, &resolved).await?;
     let image = Image {

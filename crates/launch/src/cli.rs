@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Images(ImagesArguments),
     /// Take names of images away; what has no name left leaves the disk
     Rmi(RemoveArguments),
+    /// Remove images that nothing uses or names, and what containers left that were killed
+    Prune(PruneArguments),
     /// Write images into an archive that `launch load` and `docker load` read
     Save(SaveArguments),
     /// Make, list and remove networks
@@ -101,6 +103,22 @@ pub(crate) struct RemoveArguments {
     /// By the name that `launch images` prints
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<ImageReference>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PruneArguments {
+    /// Only what /etc/keelson/housekeeping.toml says: nothing while the disk has room; a timer calls this
+    #[arg(long)]
+    pub(crate) policy: bool,
+    /// Keep images that were used, or came, in this time, such as 24h
+    #[arg(long, value_name = "TIME", value_parser = crate::pull::delay, conflicts_with = "policy")]
+    pub(crate) keep_used_within: Option<std::time::Duration>,
+    /// Say what would be removed, and remove nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// For programs
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

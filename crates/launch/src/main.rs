@@ -14,6 +14,7 @@ mod load;
 mod monitor_arguments;
 mod network_command;
 mod progress;
+mod prune;
 mod pull;
 mod quadlet_files;
 mod record;
@@ -103,6 +104,7 @@ fn perform(command: Command) -> anyhow::Result<()> {
         Command::Images(arguments) => runtime.block_on(images::list(&arguments)),
         Command::Rmi(arguments) => runtime.block_on(images::remove(&arguments)),
         Command::Save(arguments) => runtime.block_on(images::save(&arguments)),
+        Command::Prune(arguments) => runtime.block_on(prune::run(&arguments)),
         Command::Network(command) => network_command::perform(command),
         Command::Volume(command) => volume_command::perform(command),
         Command::Clean(arguments) => runtime.block_on(run::clean(&arguments)),

@@ -48,7 +48,7 @@ pub(crate) struct PullSettings {
 }
 
 /// A time as systemd and Quadlet write it.
-fn delay(text: &str) -> Result<Duration, String> {
+pub(crate) fn delay(text: &str) -> Result<Duration, String> {
     match time_span::parse(text) {
         Some(TimeSpan::Finite(time)) => Ok(time),
         _ => Err("it is no time, such as 500ms or 2s".to_owned()),

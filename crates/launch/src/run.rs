@@ -13,6 +13,7 @@ mod held;
 mod image_files;
 mod monitor_words;
 mod network;
+mod registration;
 mod root;
 pub(crate) mod terminal;
 mod unit;
@@ -27,9 +28,10 @@ use container_model::mount::{MountSource, Propagation};
 use container_model::name::Name;
 use container_model::oci_spec::image::ImageConfiguration;
 use container_model::options::ContainerOptions;
+use container_model::registration::Asked;
 use image_store::store::{Image, RootMount, Store};
 use image_store::unpack::Unpacked;
-use image_store::{policy, unpack};
+use image_store::{policy, unpack, uses};
 
 use crate::cli::CleanArguments;
 use crate::pull;
@@ -54,17 +56,19 @@ pub(crate) async fn prepare(arguments: &RunArguments) -> anyhow::Result<Prepared
     let options = arguments.options()?;
     options.check()?;
     refuse(&options)?;
+    let asked = registration::asked(arguments, &options)?;
     // Before anything is asked or taken; what it wants of a signature comes with the image.
     policy::judge(&arguments.image)?;
     let unit = Unit::of_this_process()?;
     unit.check(&options)?;
     let name = name(arguments, &unit)?;
     let store = Store::connect_briefly().await?;
-    sweep(&store).await;
+    let _swept = sweep(&store).await;
     let folder = ContainerFolder::take(&name)?;
     // What one of that name left that was killed with its monitor.
     held::give_back(&name)?;
-    let prepared = fill(arguments, &options, &unit, &name, &store, folder).await;
+    registration::remove(&name)?;
+    let prepared = fill(arguments, &options, &asked, &unit, &name, &store, folder).await;
     if prepared.is_err() {
         let _unmounted = root::unmount_here();
         let _given_back = held::give_back(&name);
@@ -115,24 +119,46 @@ fn name(arguments: &RunArguments, unit: &Unit) -> anyhow::Result<Name> {
     }
 }
 
-/// Removes what containers left whose monitor, or whose launcher, was killed, unless somebody does so just now. It is
-/// nobody's fault here if that fails.
-async fn sweep(store: &Store) {
+/// The containers that something is left of in `/run`, and that nobody holds.
+pub(crate) fn has_leftovers() -> bool {
+    let mut names = ContainerFolder::all();
+    names.extend(held::holders());
+    names.extend(registration::announced());
+    let is_abandoned = |name: &Name| ContainerFolder::hold_abandoned(name).is_some();
+    // Whoever sweeps just now takes all of it.
+    let sweeping = folder::sweeping().ok().flatten();
+    sweeping.is_some_and(|_sweeping| names.iter().any(is_abandoned))
+}
+
+/// Removes what containers left whose monitor, or whose launcher, was killed, unless somebody does so just now, and gives
+/// their names. It is nobody's fault here if that fails.
+pub(crate) async fn sweep(store: &Store) -> Vec<Name> {
+    let mut swept = Vec::new();
     let Ok(Some(_sweeping)) = folder::sweeping() else {
-        return;
+        return swept;
     };
     let mut names = ContainerFolder::all();
     names.extend(held::holders());
+    names.extend(registration::announced());
     let roots = store.container_roots().await.unwrap_or_default();
     names.extend(roots.iter().filter_map(|name| name.parse().ok()));
+    names.sort();
+    names.dedup();
     for name in names {
         // Nobody takes the name meanwhile.
         if let Some(_held) = ContainerFolder::hold_abandoned(&name) {
+            let is_kept = record::is_kept(&name) && !ContainerFolder::exists(&name);
             let _given_back = held::give_back(&name);
+            let _removed = registration::remove(&name);
             let _removed = remove_root(store, &name).await;
             let _removed = ContainerFolder::remove(&name);
+            // The files of a container that launcherd keeps are no leftover.
+            if !is_kept {
+                swept.push(name);
+            }
         }
     }
+    swept
 }
 
 /// Removes a writable root, unless it belongs to a container that launcherd keeps.
@@ -146,6 +172,7 @@ async fn remove_root(store: &Store, name: &Name) -> anyhow::Result<()> {
 async fn fill(
     arguments: &RunArguments,
     options: &ContainerOptions,
+    asked: &Asked,
     unit: &Unit,
     name: &Name,
     store: &Store,
@@ -153,6 +180,7 @@ async fn fill(
 ) -> anyhow::Result<Prepared> {
     let reference = &arguments.image;
     let image = pull::image(store, reference, arguments.pull, &arguments.pulling).await?;
+    uses::note(&image.digest);
     let (unpacked, root) = unpacked_root(store, &image, name)
         .await
         .with_context(|| reference.to_string())?;
@@ -173,6 +201,15 @@ async fn fill(
         .monitored
         .health()
         .settings(unpacked.health.as_ref())?;
+    let about = registration::Announced {
+        name,
+        unit,
+        image: &image,
+        options,
+        held: &held,
+        has_checks: health.is_some(),
+    };
+    let is_registered = registration::write(&folder, asked, &about)?;
     let more = monitor_words::words(arguments, unit, name, health)?;
     let mut words = vec![
         format!("--name={name}"),
@@ -184,6 +221,7 @@ async fn fill(
         format!("--readiness={}", readiness(arguments.notify)),
         format!("--sockets={}", unit.sockets()),
         format!("--launcher={}", path_text(&std::env::current_exe()?)?),
+        format!("--registered={is_registered}"),
     ];
     words.extend(more);
     Ok(Prepared {
@@ -264,6 +302,7 @@ pub(crate) async fn clean(arguments: &CleanArguments) -> anyhow::Result<()> {
     };
     root::unmount_here()?;
     held::give_back(name)?;
+    registration::remove(name)?;
     ContainerFolder::remove(name)?;
     if record::is_kept(name) {
         return Ok(());

@@ -18,6 +18,7 @@ use container_model::name::Name;
 use container_model::network::{MacAddress, Network};
 use container_model::options::{HostName, Label};
 use container_model::port::{self, PublishedPort};
+use container_model::registration::RegisterOption;
 use container_model::resources::{CpuSet, Cpus, MemorySize, MemorySwap, PidsLimit, Resources};
 use container_model::secret::SecretOption;
 use container_model::security::{Security, SecurityOption};
@@ -141,6 +142,9 @@ pub(crate) struct RunArguments {
     /// An option of the resolver
     #[arg(long, value_name = "OPTION")]
     dns_option: Vec<String>,
+    /// Register a service in the key-value store while the container is ready and healthy: its published ports, or one
+    #[arg(long, value_name = "name=NAME[,port=PORT][,tag=TAG]")]
+    pub(crate) register: Vec<RegisterOption>,
     /// A label
     #[arg(short, long, value_name = "NAME=VALUE")]
     label: Vec<Label>,
@@ -329,7 +333,7 @@ mod tests {
             DropCapability=ALL\nEntrypoint=sh\nEnvironment=A=-1\nExec=-c true\nGroupAdd=a\nHostName=a\n\
             HealthCmd=[ -e /a ]\nHealthInterval=1s\nHealthOnFailure=stop\nHealthRetries=2\nHealthStartPeriod=1m\n\
             HealthTimeout=500ms\nLabel=a=b\nMemory=64m\nMount=type=tmpfs,target=/a\nNoNewPrivileges=true\nNotify=true\nPidsLimit=-1\nPull=always\n\
-            ReadOnly=true\nRetry=3\nRetryDelay=5s\nSeccompProfile=unconfined\nSecret=a\nShmSize=64m\nStopSignal=INT\nStopTimeout=5\n\
+            ReadOnly=true\nRegister=name=web,port=80\nRetry=3\nRetryDelay=5s\nSeccompProfile=unconfined\nSecret=a\nShmSize=64m\nStopSignal=INT\nStopTimeout=5\n\
             Sysctl=net.a=1\nTmpfs=/b\nUlimit=core=-1\nUnmask=ALL\nUser=a\nGroup=b\nVolume=a:/c\nWorkingDir=/d\n";
         let file = QuadletFile {
             name: "a.container".to_owned(),
@@ -348,7 +352,12 @@ mod tests {
         // Three more with --read-only-tmpfs.
         assert_eq!(options.mounts.len(), 6);
         assert!(options.read_only && options.security.no_new_privileges);
-        for word in ["--pull=always", "--retry=3", "--retry-delay=5s"] {
+        for word in [
+            "--pull=always",
+            "--register=name=web,port=80",
+            "--retry=3",
+            "--retry-delay=5s",
+        ] {
             assert!(command.contains(word), "{command}");
         }
     }

@@ -10,6 +10,7 @@ pub(crate) mod exec;
 pub(crate) mod inspect;
 pub(crate) mod logs;
 pub(crate) mod ps;
+pub(crate) mod registration;
 pub(crate) mod session;
 pub(crate) mod stats;
 pub(crate) mod table;
@@ -52,7 +53,7 @@ fn names() -> Vec<Name> {
 }
 
 /// How each container is whose monitor answers.
-fn statuses() -> Vec<Status> {
+pub(crate) fn statuses() -> Vec<Status> {
     let ask = |name: &Name| Connection::open(name).ok()?.status().ok();
     names().iter().filter_map(ask).collect()
 }

@@ -223,6 +223,7 @@ fn configuration(machine: MachineId, root: SystemRoot) -> Configuration {
         layout: Layout::default(),
         lease_ttl: LEASE,
         boot_grace: BOOT_GRACE,
+        registration: fleet_agent::RegistrationSettings::default(),
         root,
         uptime: Uptime::of_machine(),
     }

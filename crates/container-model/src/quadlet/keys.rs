@@ -17,6 +17,7 @@ use crate::mount;
 use crate::name::Name;
 use crate::options::{HostName, Label};
 use crate::port;
+use crate::registration::RegisterOption;
 use crate::resources::{MemorySize, PidsLimit};
 use crate::secret::SecretOption;
 use crate::signal::Signal;
@@ -230,6 +231,8 @@ pub(super) const KEYS: &[(&str, Handling)] = &[
     ("Pull", One("--pull", is_pull)),
     ("ReadOnly", Flag("--read-only")),
     ("ReadOnlyTmpfs", Special),
+    // Ours.
+    ("Register", Each("--register", is::<RegisterOption>)),
     ("ReloadCmd", Refused("write `ExecReload=` into [Service]")),
     (
         "ReloadSignal",

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use container_model::registration::Settings;
 use fleet_agent::{Agent, Configuration, Registration, SimulatedSystemd, Uptime};
 use fleet_api::Unit;
 use fleet_model::{MachineId, State};
@@ -32,6 +33,7 @@ pub(crate) struct Machine {
     pub(crate) boot_id: String,
     pub(crate) layout: Layout,
     pub(crate) record: MachineRecord,
+    pub(crate) registration: Settings,
     pub(crate) agent: Option<Agent<MemoryClient>>,
     booted: Instant,
 }
@@ -74,6 +76,7 @@ impl Machine {
             boot_id: "boot-1".to_owned(),
             layout: Layout::default(),
             record: MachineRecord::default(),
+            registration: Settings::default(),
             agent: None,
             booted: Instant::now(),
         }
@@ -103,6 +106,7 @@ impl Machine {
             layout: self.layout.clone(),
             lease_ttl: TTL,
             boot_grace: GRACE,
+            registration: self.registration.clone(),
             root: SystemRoot::new(self.folder.path()),
             uptime: Uptime::new(move || booted.elapsed()),
         };

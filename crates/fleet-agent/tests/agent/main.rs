@@ -7,4 +7,5 @@ mod life;
 mod loss;
 mod partition;
 mod random;
+mod registration;
 mod restart;

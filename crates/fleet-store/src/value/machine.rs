@@ -78,6 +78,13 @@ pub enum MachineAvailability {
     Draining,
 }
 
+/// `announced/MACHINE/CONTAINER`: what the machine registered for a container, under its lease.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announced {
+    /// Keys elsewhere in the store, and what stands there.
+    pub entries: BTreeMap<String, String>,
+}
+
 /// `engine/leader`: which engine decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leadership {
@@ -167,6 +174,10 @@ impl Value for MachineRecord {
 
 impl Value for MachineSettings {
     const KIND: &'static str = "settings of a machine";
+}
+
+impl Value for Announced {
+    const KIND: &'static str = "announced container";
 }
 
 impl Value for Leadership {

@@ -2,6 +2,9 @@
 //!
 //! A name is written in full, as [`container_model::ImageReference`] prints it.
 
+use std::collections::HashMap;
+use std::time::SystemTime;
+
 use container_model::ImageReference;
 use container_model::digest::Digest;
 use containerd_client::services::v1::images_client::ImagesClient;
@@ -80,6 +83,20 @@ impl Store {
             .collect::<anyhow::Result<_>>()?;
         images.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(images)
+    }
+
+    /// When each name was given last to what it stands for.
+    pub async fn named_at(&self) -> anyhow::Result<HashMap<String, SystemTime>> {
+        let mut client = ImagesClient::new(self.channel.clone());
+        let answer = client
+            .list(self.request(ListImagesRequest::default()))
+            .await;
+        let records = answer.map_err(|status| plain(&status))?.into_inner().images;
+        let dated = records.into_iter().filter_map(|record| {
+            let time = SystemTime::try_from(record.updated_at?).ok()?;
+            Some((record.name, time))
+        });
+        Ok(dated.collect())
     }
 
     /// An image by its name; one with a digest may have been stored under another tag.

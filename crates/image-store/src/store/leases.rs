@@ -65,6 +65,21 @@ impl Store {
         Ok(leases.into_iter().map(|lease| lease.id).collect())
     }
 
+    /// Leases whose process is gone, by what they were taken for: of those for one purpose, or of all.
+    pub async fn abandoned_leases(&self, purpose: Option<&str>) -> anyhow::Result<Vec<String>> {
+        let mut client = LeasesClient::new(self.channel.clone());
+        let answer = client.list(self.request(ListRequest::default())).await;
+        let leases = answer.map_err(|status| plain(&status))?.into_inner().leases;
+        let ids = leases.into_iter().map(|lease| lease.id);
+        let is_meant = |id: &String| match owner(id) {
+            Some((for_what, process)) => {
+                purpose.is_none_or(|purpose| purpose == for_what) && !is_alive(process)
+            }
+            None => false,
+        };
+        Ok(ids.filter(is_meant).collect())
+    }
+
     /// Ends a lease that somebody left; that there is none is no error.
     pub async fn end_lease(&self, id: String) -> anyhow::Result<()> {
         let message = DeleteRequest { id, sync: false };
@@ -76,6 +91,18 @@ impl Store {
     pub async fn collect_garbage(&self) -> anyhow::Result<()> {
         self.lease("collect").await?.delete(true).await
     }
+}
+
+/// What a lease was taken for, and by which process.
+fn owner(id: &str) -> Option<(&str, u32)> {
+    let (rest, _taken) = id.strip_prefix("launch-")?.rsplit_once('-')?;
+    let (purpose, process) = rest.rsplit_once('-')?;
+    Some((purpose, process.parse().ok()?))
+}
+
+/// A process that got the number of one that is gone keeps a lease until its time is over.
+fn is_alive(process: u32) -> bool {
+    std::path::Path::new(&format!("/proc/{process}")).exists()
 }
 
 /// A time as RFC 3339 has it, without a calendar of our own.
@@ -106,5 +133,29 @@ impl Lease {
         let mut client = LeasesClient::new(self.store.channel.clone());
         let answer = client.delete(self.store.request(message)).await;
         answer.map(|_| ()).map_err(|status| plain(&status))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leases_owner_is_in_its_name() {
+        assert_eq!(owner("launch-pull-12-345"), Some(("pull", 12)));
+        for other in [
+            "launch-pull-12",
+            "moby-pull-12-345",
+            "launch-pull-x-345",
+            "",
+        ] {
+            assert_eq!(owner(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn this_process_lives() {
+        assert!(is_alive(std::process::id()));
+        assert!(!is_alive(u32::MAX));
     }
 }

@@ -59,6 +59,11 @@ impl ContainerFolder {
         names.filter_map(|name| name.parse().ok()).collect()
     }
 
+    /// Whether a container has one.
+    pub(crate) fn exists(name: &Name) -> bool {
+        Path::new(FOLDER).join(name.as_str()).exists()
+    }
+
     /// Holds a name that nobody has, until what is returned is dropped.
     pub(crate) fn hold_abandoned(name: &Name) -> Option<File> {
         lock(name).ok().flatten()

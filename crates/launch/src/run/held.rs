@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 use container_model::name::Name;
+use container_model::network::BoundPort;
 use container_model::options::ContainerOptions;
 use container_network::Attachment;
 
@@ -39,6 +40,12 @@ impl Held {
         self.attachment
             .as_ref()
             .map(|one| one.namespace_path().into())
+    }
+
+    /// What of the machine leads to the container.
+    pub(super) fn ports(&self) -> &[BoundPort] {
+        let connection = self.attachment.as_ref().map(Attachment::connection);
+        connection.map_or(&[][..], |connection| connection.ports.as_slice())
     }
 
     fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {

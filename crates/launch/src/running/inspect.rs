@@ -1,4 +1,4 @@
-//! `launch inspect`: all that a monitor says of its container, and the record of its last run.
+//! `launch inspect`: all that a monitor says of its container, what of it is registered, and the record of its last run.
 
 use anyhow::bail;
 use container_model::name::Name;
@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::command_line::NamesArguments;
 use super::connection::Connection;
+use super::registration;
 
 pub(crate) fn run(arguments: &NamesArguments) -> anyhow::Result<()> {
     let all: Vec<Value> = arguments
@@ -27,7 +28,13 @@ fn inspect(name: &Name) -> anyhow::Result<Value> {
     if status.is_none() && record.is_none() {
         bail!("no container named {name} runs, or is known to have run");
     }
-    Ok(json!({"name": name.as_str(), "status": status, "record": record}))
+    let registration = status.as_ref().and_then(|_| registration::of(name));
+    Ok(json!({
+        "name": name.as_str(),
+        "status": status,
+        "registration": registration,
+        "record": record,
+    }))
 }
 
 /// Of the container's last run, if there is one.

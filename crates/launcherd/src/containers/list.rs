@@ -92,8 +92,7 @@ pub(crate) async fn inspect(engine: &Engine, record: &Record) -> Answer {
     };
     let restarts = engine.systemd.restarts(&unit).await;
     let health = health::of(engine, record, &state).await;
-    let mut answer =
-        container_answer::inspect(record, &state, health.as_ref(), &problem, restarts);
+    let mut answer = container_answer::inspect(record, &state, health.as_ref(), &problem, restarts);
     let running = engine.executions.running(&record.id);
     if !running.is_empty() {
         answer["ExecIDs"] = json!(running);
