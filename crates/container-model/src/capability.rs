@@ -111,7 +111,7 @@ pub fn all() -> HashSet<Capability> {
 /// Those of a mask as the kernel writes it, in hexadecimal digits, in `/proc/PID/status`; none if it is no mask.
 pub fn of_mask(digits: &str) -> Option<HashSet<Capability>> {
     let mask = u64::from_str_radix(digits.trim(), 16).ok()?;
-    let is_in = |(number, _): &(usize, Capability)| (mask >> number) & 1 == 1;
+    let is_in = |(number, _): &(usize, Capability)| mask >> number & 1 == 1;
     let held = ALL.into_iter().enumerate().filter(is_in);
     Some(held.map(|(_, one)| one).collect())
 }

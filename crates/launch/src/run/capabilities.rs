@@ -30,12 +30,12 @@ fn keep(spec: &mut Spec, held: &Capabilities) {
     let Some(mut sets) = process.capabilities().clone() else {
         return;
     };
-    let kept = |set: Option<&Capabilities>| -> Option<Capabilities> {
-        Some(set?.intersection(held).copied().collect())
+    let kept = |set: &Option<Capabilities>| {
+        let set = set.as_ref()?;
+        Some(set.intersection(held).copied().collect())
     };
-    let bounding = kept(sets.bounding().as_ref());
-    let effective = kept(sets.effective().as_ref());
-    let permitted = kept(sets.permitted().as_ref());
+    let (bounding, effective) = (kept(sets.bounding()), kept(sets.effective()));
+    let permitted = kept(sets.permitted());
     sets.set_bounding(bounding)
         .set_effective(effective)
         .set_permitted(permitted);
