@@ -55,10 +55,10 @@ fn health_is_told_by_lists_inspections_and_events() {
     assert_eq!(events, "health_status: unhealthy\n");
 
     // Without a check there is nothing to tell.
-    let none = ["create", "--name=none", "--no-healthcheck", "busybox:saved"];
-    docker(&node, &none);
-    let none = "if .State.Health}}checked{{else}}not checked{{end";
-    assert_eq!(inspect(&node, "none", none), "not checked");
+    let unchecked = ["create", "--name=none", "--no-healthcheck", "busybox:saved"];
+    docker(&node, &unchecked);
+    let is_checked = "if .State.Health}}checked{{else}}not checked{{end";
+    assert_eq!(inspect(&node, "none", is_checked), "not checked");
     let bad = ["create", "--health-interval=1us", "busybox:saved"];
     let (code, _, errors) = docker_may_fail(&node, &bad);
     assert_eq!(code, Some(1), "{errors}");

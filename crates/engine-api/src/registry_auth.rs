@@ -98,11 +98,11 @@ fn host(address: &str) -> String {
 mod tests {
     use super::*;
 
-    fn login(user: &str, password: &str) -> Option<DockerLogin> {
-        Some(DockerLogin {
+    fn login(user: &str, password: &str) -> DockerLogin {
+        DockerLogin {
             user: user.to_owned(),
             password: password.to_owned(),
-        })
+        }
     }
 
     #[test]
@@ -115,7 +115,7 @@ mod tests {
         ] {
             assert_eq!(
                 Credentials::of_header(text),
-                Ok(login("me", "s?>~")),
+                Ok(Some(login("me", "s?>~"))),
                 "{text}"
             );
         }
@@ -133,12 +133,12 @@ mod tests {
         let hub = hub.unwrap();
         assert_eq!(
             (hub.host.as_str(), hub.login),
-            ("docker.io", login("a", "b:c"))
+            ("docker.io", Some(login("a", "b:c")))
         );
         let own = read(r#"{"username":"a","serveraddress":"localhost:5000"}"#).unwrap();
         assert_eq!(
             (own.host.as_str(), own.login),
-            ("localhost:5000", login("a", ""))
+            ("localhost:5000", Some(login("a", "")))
         );
         let error = read(r#"{"identitytoken":"x"}"#).unwrap_err();
         assert!(error.message.starts_with("identitytoken: "), "{error}");

@@ -65,7 +65,7 @@ impl Guest {
         machine.acceleration = detection.acceleration;
         machine.memory_mebibytes = MEMORY_MEBIBYTES;
         // A machine that waits for a processor while it starts is no machine with a broken timer.
-        machine.kernel_command_line_extra = "no_timer_check".to_owned();
+        machine.kernel_command_line_extra = String::from("no_timer_check");
         let mut second = Disk::snapshot(peers);
         second.serial = Some("peers".to_owned());
         machine.disks = vec![Disk::new(&disk), second];

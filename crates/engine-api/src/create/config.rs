@@ -146,8 +146,8 @@ fn health(fields: &mut Fields, words: &mut Words) -> Result<(), ApiError> {
         }
     };
     if let Some(command) = command {
-        let text = serde_json::to_string(&command).unwrap_or_default();
-        let _read: HealthCommand = words.add("health-cmd", &check.path("Test"), &text)?;
+        let list = serde_json::to_string(&command).unwrap_or_default();
+        let _read: HealthCommand = words.add("health-cmd", &check.path("Test"), &list)?;
     }
     for (name, flag) in TIMES {
         let nanoseconds = check.number(name)?;
@@ -155,8 +155,8 @@ fn health(fields: &mut Fields, words: &mut Words) -> Result<(), ApiError> {
             return Err(check.refuse(name, "it cannot be less than 1ms"));
         }
         if nanoseconds != 0 {
-            let text = format!("{nanoseconds}ns");
-            let _read: HealthTime = words.add(flag, &check.path(name), &text)?;
+            let time = format!("{nanoseconds}ns");
+            let _read: HealthTime = words.add(flag, &check.path(name), &time)?;
         }
     }
     let retries = check.number("Retries")?;
