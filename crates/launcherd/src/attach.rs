@@ -255,7 +255,7 @@ async fn pass_output(receiving: &mut Receiving, outlet: Outlet) {
         }
     }
     drop(outlet);
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Returns when the client leaves: whether it did so by the keys for that.
@@ -296,7 +296,7 @@ async fn lift_at_end(id: &str, room: Room) {
         watching.receiving.ended().await;
     }
     room.lift();
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// A terminal has another size.

@@ -262,7 +262,7 @@ impl Program {
         {
             let _gone = sending.end_input().await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// If the monitor is gone, what it said last is still on its way.
