@@ -4,7 +4,6 @@
 //! The checks are the monitors': they go on when this daemon does not run, and what it missed it tells nobody.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,20 +13,18 @@ use engine_api::event::Event as Told;
 use engine_api::{Record, State, health_answer};
 use monitor_protocol::health::{Health, HealthStatus};
 use monitor_protocol::message::FromMonitor;
-use monitor_protocol::{Answer, CONTROL, Decoder, Event, FOLDER, Request};
+use monitor_protocol::{Answer, Event, Request};
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
 
 use crate::clock;
 use crate::engine::Engine;
+use crate::monitor::Connection;
 
 /// A monitor answers at once.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between attempts to reach a monitor that is about to begin.
 const PAUSE: Duration = Duration::from_millis(200);
 const ATTEMPTS: usize = 50;
-const BUFFER: usize = 16 * 1024;
 
 /// What is known of a container's health before its monitor is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,10 +75,9 @@ pub(crate) async fn of(engine: &Engine, record: &Record, state: &State) -> Optio
 }
 
 async fn ask(id: &str) -> anyhow::Result<Option<Health>> {
-    let mut monitor = Monitor::open(id).await?;
-    monitor.ask(&Request::Status).await?;
-    match monitor.next().await? {
-        Some(FromMonitor::Answer(Answer::Status(status))) => Ok(status.health),
+    let mut monitor = Connection::open(id).await?;
+    match monitor.ask(&Request::Status).await? {
+        Answer::Status(status) => Ok(status.health),
         other => bail!("the monitor answered {other:?}"),
     }
 }
@@ -119,26 +115,26 @@ pub(crate) fn follow(engine: &Arc<Engine>, record: &Record, run: &RunRecord, kno
 
 async fn listen(engine: &Engine, id: &str, number: u64) -> anyhow::Result<()> {
     let mut monitor = reach(engine, id, number).await?;
-    monitor.ask(&Request::Watch).await?;
+    let mut status = match monitor.ask(&Request::Watch).await? {
+        Answer::Status(status) => status,
+        other => bail!("the monitor answered {other:?}"),
+    };
     loop {
-        let status = match monitor.next().await? {
-            Some(
-                FromMonitor::Answer(Answer::Status(status))
-                | FromMonitor::Event(Event::Status(status)),
-            ) => status,
-            Some(FromMonitor::Event(Event::Exited(_))) | None => return Ok(()),
-            Some(other) => bail!("the monitor says {other:?}"),
-        };
         if let Some(health) = status.health {
             take(engine, id, health);
         }
+        status = match monitor.receiving.next().await? {
+            Some(FromMonitor::Event(Event::Status(status))) => status,
+            Some(FromMonitor::Event(Event::Exited(_))) | None => return Ok(()),
+            Some(other) => bail!("the monitor says {other:?}"),
+        };
     }
 }
 
 /// The monitor of a run, once it is there.
-async fn reach(engine: &Engine, id: &str, number: u64) -> anyhow::Result<Monitor> {
+async fn reach(engine: &Engine, id: &str, number: u64) -> anyhow::Result<Connection> {
     for _ in 0..ATTEMPTS {
-        if let Ok(monitor) = Monitor::open(id).await {
+        if let Ok(monitor) = Connection::open(id).await {
             return Ok(monitor);
         }
         let run = engine.records.last_run(id);
@@ -163,39 +159,4 @@ fn take(engine: &Engine, id: &str, health: Health) {
     let action = format!("health_status: {}", now.as_str());
     let event = Told::of_container(&action, &record, clock::now());
     engine.events.tell(event);
-}
-
-/// A connection to a container's monitor.
-struct Monitor {
-    stream: UnixStream,
-    decoder: Decoder,
-}
-
-impl Monitor {
-    async fn open(id: &str) -> anyhow::Result<Self> {
-        let path = Path::new(FOLDER).join(id).join(CONTROL);
-        Ok(Self {
-            stream: UnixStream::connect(path).await?,
-            decoder: Decoder::default(),
-        })
-    }
-
-    async fn ask(&mut self, request: &Request) -> anyhow::Result<()> {
-        Ok(self.stream.write_all(&request.encode()).await?)
-    }
-
-    /// What comes next; none once the monitor has closed.
-    async fn next(&mut self) -> anyhow::Result<Option<FromMonitor>> {
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            if let Some(frame) = self.decoder.next_frame()? {
-                return Ok(Some(frame.try_into()?));
-            }
-            let count = self.stream.read(&mut buffer).await?;
-            if count == 0 {
-                return Ok(None);
-            }
-            self.decoder.push(&buffer[..count]);
-        }
-    }
 }
