@@ -66,15 +66,10 @@ impl Document {
         let mut problems = Vec::new();
         let mut track = serde_path_to_error::Track::new();
         let deserializer = serde_path_to_error::Deserializer::new(&self.value, &mut track);
-        let mut unknown = |path: serde_ignored::Path<'_>| {
+        let read = serde_ignored::deserialize(deserializer, |path| {
             problems.push(Problem::new(KeyPath::from(&path), "unknown key"));
-        };
-        let deserializer = serde_ignored::Deserializer::new(deserializer, &mut unknown);
-        // Erased, since Ignition's versions are many types: else each is compiled through both wrappers.
-        let mut erased = <dyn erased_serde::Deserializer<'_>>::erase(deserializer);
-        let read: Result<T, erased_serde::Error> = erased_serde::deserialize(&mut erased);
-        drop(erased);
-        let read = read.map_err(|error| {
+        });
+        let read = read.map_err(|error: serde_json::Error| {
             problems.push(Problem::new(
                 KeyPath::from(&track.path()),
                 without_string(&error.to_string()),
