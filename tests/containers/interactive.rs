@@ -235,6 +235,7 @@ fn old_clients_are_heard(node: &Node) {
         let is_either = all == [out, err].concat() || all == [err, out].concat();
         assert!(is_either, "{name}: {all:?}");
     }
+    docker(node, &["wait", "old"]);
     docker(node, &["rm", "old"]);
 }
 

@@ -76,12 +76,16 @@ impl<T: Store> TargetWatcher<T> {
         let keys = self.layout.targets_of(&self.machine);
         let range = self.store.range(keys.clone()).await?;
         let mut all = BTreeMap::new();
+        let mut known = self.known.clone();
         for pair in &range.pairs {
             if let Some(name) = self.name_of(&pair.key) {
-                let told = self.read(&name, pair).await?;
+                let told = self.read(&name, pair, &mut known).await?;
                 all.insert(name, told);
             }
         }
+        // What ceased to be a target meanwhile is removed from the machine.
+        known.retain(|name, _| all.contains_key(name));
+        self.known = known;
         self.tell(TargetNews::All(all));
         let mut watch = self.store.watch(keys, range.revision + 1).await?;
         loop {
@@ -100,34 +104,42 @@ impl<T: Store> TargetWatcher<T> {
         changes: &[Change],
     ) -> Result<Vec<(UnitName, Option<Told>)>, StoreError> {
         let mut read = Vec::new();
+        // Nobody is told of anything if some of it cannot be fetched: then nothing more is known, either.
+        let mut known = self.known.clone();
         for change in changes {
             let Some(name) = self.name_of(change.key()) else {
                 continue;
             };
             let told = match change {
-                Change::Put(pair) => Some(self.read(&name, pair).await?),
+                Change::Put(pair) => Some(self.read(&name, pair, &mut known).await?),
                 Change::Deleted { .. } => {
-                    self.known.remove(&name);
+                    known.remove(&name);
                     None
                 }
             };
             read.push((name, told));
         }
+        self.known = known;
         Ok(read)
     }
 
-    async fn read(&mut self, name: &UnitName, pair: &KeyValue) -> Result<Told, StoreError> {
+    async fn read(
+        &self,
+        name: &UnitName,
+        pair: &KeyValue,
+        known: &mut BTreeMap<UnitName, String>,
+    ) -> Result<Told, StoreError> {
         let target = match Target::from_pair(pair) {
             Ok(target) => target,
             Err(error) => return Ok(Told::Unreadable(error.to_string())),
         };
-        let contents = if self.known.get(name) == Some(&target.hash) {
+        let contents = if known.get(name) == Some(&target.hash) {
             Fetched::Known
         } else {
             self.fetch(&target.hash).await?
         };
         if !matches!(contents, Fetched::Missing(_)) {
-            self.known.insert(name.clone(), target.hash.clone());
+            known.insert(name.clone(), target.hash.clone());
         }
         Ok(Told::Target {
             target,
