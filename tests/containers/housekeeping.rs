@@ -195,7 +195,10 @@ fn between_the_mount_and_the_payload(node: &Node) {
     );
     assert_clean(node);
     assert_eq!(node.run(&["nft", "list", "tables"]), "");
-    assert_eq!(node.run(&["launch", "volume", "ls", "--quiet"]), "");
+    assert_eq!(
+        node.run(&["launch", "volume", "ls"]),
+        "NAME   USED   PATH\n"
+    );
 }
 
 /// From the launcher's first step to the payload's end.
