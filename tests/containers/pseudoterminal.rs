@@ -43,6 +43,8 @@ impl Pseudoterminal {
         // So that it hears of a change of the size.
         let mut command = node.command("setsid");
         command.args(["--ctty", "--wait"]).args(words);
+        // Whatever the tests are run on, this one can move its cursor.
+        command.env("TERM", "xterm");
         command.stdin(end()).stdout(end()).stderr(end());
         let child = command.spawn().expect("the command");
         let mut reading = master.try_clone().expect("the terminal");

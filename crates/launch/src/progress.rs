@@ -1,9 +1,8 @@
-//! How far a pull is: bars on a terminal, lines elsewhere, and a line for `systemctl status`.
+//! How far a pull is: bars on a terminal, lines elsewhere and on a dumb one, and a line for `systemctl status`.
 //!
 //! All of it goes to standard error. What is tried again is always told.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -54,12 +53,14 @@ struct Layer {
 impl Progress {
     pub(crate) fn new(image: &ImageReference, show: Show) -> Arc<Self> {
         let has_layers = show == Show::Layers;
-        let is_terminal = std::io::stderr().is_terminal();
+        let bars = has_layers.then(MultiProgress::new);
+        // Without a terminal, or on one that moves no cursor, and then nothing would be seen of what is printed above.
+        let bars = bars.filter(|bars| !bars.is_hidden());
         Arc::new(Self {
             image: image.to_string(),
             seen: Mutex::default(),
-            bars: (has_layers && is_terminal).then(MultiProgress::new),
-            has_lines: has_layers && !is_terminal,
+            has_lines: has_layers && bars.is_none(),
+            bars,
         })
     }
 
