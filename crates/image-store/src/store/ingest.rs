@@ -4,6 +4,7 @@
 //! under its name. One writer at a time has a blob.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use container_model::digest::Digest;
@@ -18,6 +19,9 @@ use super::{Store, found, plain};
 
 /// What containerd says of a blob that somebody else is writing.
 const LOCKED: &str = "locked";
+/// How often, and with which pause, what came of a blob is removed at most.
+const ABORTS: u32 = 10;
+const ABORT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A blob that is being written.
 #[derive(Debug)]
@@ -88,8 +92,20 @@ impl Store {
     /// Forgets what came of a blob.
     async fn abort(&self, name: String) -> anyhow::Result<()> {
         let mut client = ContentClient::new(self.channel.clone());
-        let message = AbortRequest { r#ref: name };
-        found(client.abort(self.request(message)).await).map(|_| ())
+        let mut attempts = 1;
+        loop {
+            let message = AbortRequest {
+                r#ref: name.clone(),
+            };
+            match client.abort(self.request(message)).await {
+                // Whoever served the stream that has just ended may still write into the folder that is removed.
+                Err(status) if status.code() == Code::Unknown && attempts < ABORTS => {
+                    attempts += 1;
+                    tokio::time::sleep(ABORT_PAUSE).await;
+                }
+                done => return found(done).map(|_| ()),
+            }
+        }
     }
 }
 
