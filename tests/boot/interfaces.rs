@@ -21,6 +21,10 @@ fn boots_directly_from(interface: DiskInterface, device: &str) {
         output(&ssh, "systemctl list-units --failed --no-legend --plain"),
         ""
     );
+    // It came from DHCP, after fleetd was started.
+    let address =
+        "timeout 30 sh -c 'until fleetctl list-machines | grep -qw 10.0.2.15; do sleep 1; done'";
+    output(&ssh, address);
     assert_clean(&running);
     power_off(running);
 }

@@ -30,6 +30,8 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// How long systemd may take to say whether the machine ends.
 const SYSTEMD_ANSWER: Duration = Duration::from_secs(3);
+/// How often the machine's address is looked for: it may come after fleetd, as by DHCP, and change.
+const ADDRESS_LOOK: Duration = Duration::from_secs(2);
 /// How long units may take to stop when the machine ends; less than systemd gives fleetd.
 const LAST_UNITS: Duration = Duration::from_secs(45);
 
@@ -221,6 +223,8 @@ impl Daemon {
     /// Acts on signals and on how the machine stands with the store, until a signal ends it.
     async fn watch_over(&mut self, signals: &mut Signals, reread: Reread<'_>) {
         self.tell(&self.agent.registration());
+        let mut looks = tokio::time::interval(ADDRESS_LOOK);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 signal = signals.next() => match signal {
@@ -235,8 +239,22 @@ impl Daemon {
                     }
                 },
                 registration = self.agent.registration_changed() => self.tell(&registration),
+                _ = looks.tick() => self.look_for_address(),
             }
         }
+    }
+
+    /// Tells of the machine's address if it is another one. That there is none for a moment changes nothing.
+    fn look_for_address(&mut self) {
+        let Ok(facts) = identity::read() else {
+            return;
+        };
+        if facts.address.is_none() || facts.address == self.facts.address {
+            return;
+        }
+        self.facts.address = facts.address;
+        let record = identity::record(&self.facts, &self.configuration, self.port);
+        self.agent.set_record(record);
     }
 
     /// Says how the machine stands with the store.
