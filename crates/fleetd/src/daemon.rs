@@ -222,10 +222,17 @@ impl Daemon {
 
     /// Acts on signals and on how the machine stands with the store, until a signal ends it.
     async fn watch_over(&mut self, signals: &mut Signals, reread: Reread<'_>) {
-        self.tell(&self.agent.registration());
+        let mut told = self.agent.registration();
+        self.tell(&told);
         let mut looks = tokio::time::interval(ADDRESS_LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            // It may have changed while something else was done.
+            let now = self.agent.registration();
+            if now != told {
+                self.tell(&now);
+                told = now;
+            }
             tokio::select! {
                 signal = signals.next() => match signal {
                     Signal::End => return,
@@ -238,7 +245,7 @@ impl Daemon {
                         service_manager::reloaded();
                     }
                 },
-                registration = self.agent.registration_changed() => self.tell(&registration),
+                _ = self.agent.registration_changed() => {}
                 _ = looks.tick() => self.look_for_address(),
             }
         }
