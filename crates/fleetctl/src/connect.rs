@@ -225,6 +225,18 @@ struct ChildStream {
     end: Option<Pin<Box<dyn Future<Output = io::Result<()>> + Send>>>,
 }
 
+impl ChildStream {
+    /// How the process ended, told once.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(end) = &mut self.end else {
+            return Poll::Ready(Ok(()));
+        };
+        let ended = ready!(end.as_mut().poll(context));
+        self.end = None;
+        Poll::Ready(ended)
+    }
+}
+
 impl AsyncRead for ChildStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -234,10 +246,8 @@ impl AsyncRead for ChildStream {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.output).poll_read(context, buffer))?;
         let is_end = buffer.filled().len() == before && buffer.remaining() > 0;
-        if is_end && let Some(end) = &mut self.end {
-            let ended = ready!(end.as_mut().poll(context));
-            self.end = None;
-            ended?;
+        if is_end {
+            ready!(self.poll_end(context))?;
         }
         Poll::Ready(Ok(()))
     }
@@ -249,7 +259,12 @@ impl AsyncWrite for ChildStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.input).poll_write(context, bytes)
+        let written = ready!(Pin::new(&mut self.input).poll_write(context, bytes));
+        // Nobody reads any more: why it ended says more than a broken pipe.
+        if matches!(&written, Err(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+            ready!(self.poll_end(context))?;
+        }
+        Poll::Ready(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

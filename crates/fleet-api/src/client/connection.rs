@@ -47,6 +47,13 @@ pub(super) struct Head {
     connection: Connection,
 }
 
+/// What came of a request on a connection that may have been closed.
+enum Sending {
+    Answered(Head),
+    /// Certainly not sent, and why.
+    NotSent(hyper::Error),
+}
+
 /// An answer, whole.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -119,39 +126,40 @@ impl Connections {
         tokio::task::yield_now().await;
         while let Some(connection) = self.take_idle() {
             // One that was closed a moment ago has sent nothing: then it is the next one's turn.
-            if let Some(answer) = self.send_on(connection, request).await {
-                return answer;
+            match self.send_on(connection, request).await? {
+                Sending::Answered(head) => return Ok(head),
+                Sending::NotSent(_) => {}
             }
         }
         let (connection, end) = self.connect().await?;
-        if let Some(answer) = self.send_on(connection, request).await {
-            return answer;
-        }
-        let reason = match end.await {
+        let why = match self.send_on(connection, request).await? {
+            Sending::Answered(head) => return Ok(head),
+            Sending::NotSent(why) => why,
+        };
+        // hyper tells of a failure once: the request that was waiting, or else who awaits the connection.
+        let why = match end.await {
             Ok(Err(error)) => reason(&error),
-            _ => "it was closed at once".to_owned(),
+            _ => reason(&why),
         };
         Err(ApiError::Lost {
             endpoint: self.name().to_owned(),
-            reason,
+            reason: why,
         })
     }
 
-    /// Nothing if the request was certainly not sent.
     async fn send_on(
         &self,
         mut connection: Connection,
         request: &Request,
-    ) -> Option<Result<Head, ApiError>> {
-        let http = match self.http_request(request) {
-            Ok(http) => http,
-            Err(error) => return Some(Err(error)),
-        };
-        connection.ready().await.ok()?;
+    ) -> Result<Sending, ApiError> {
+        let http = self.http_request(request)?;
+        if let Err(error) = connection.ready().await {
+            return Ok(Sending::NotSent(error));
+        }
         match connection.try_send_request(http).await {
             Ok(answer) => {
                 let (parts, body) = answer.into_parts();
-                Some(Ok(Head {
+                Ok(Sending::Answered(Head {
                     status: parts.status,
                     endpoint: self.name().to_owned(),
                     retry_after: retry_after(&parts.headers),
@@ -159,8 +167,8 @@ impl Connections {
                     connection,
                 }))
             }
-            Err(error) if error.message().is_some() => None,
-            Err(error) => Some(Err(lost(self.name(), error.error()))),
+            Err(error) if error.message().is_some() => Ok(Sending::NotSent(error.into_error())),
+            Err(error) => Err(lost(self.name(), error.error())),
         }
     }
 
@@ -250,10 +258,10 @@ fn lost(endpoint: &str, error: &hyper::Error) -> ApiError {
     }
 }
 
-/// An error with what caused it: hyper's own text leaves that out.
+/// An error with all that caused it: hyper's own text leaves that out.
 fn reason(error: &hyper::Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
+    let first: &dyn std::error::Error = error;
+    let chain = std::iter::successors(Some(first), |error| error.source());
+    let texts: Vec<String> = chain.map(ToString::to_string).collect();
+    texts.join(": ")
 }
