@@ -1,4 +1,4 @@
-//! Three machines on a network segment of their own, made a cluster as the README says. No test of its own.
+//! Three machines on a network segment of their own that come up as a cluster, each from a configuration. No test of its own.
 
 use std::time::{Duration, Instant};
 
@@ -42,36 +42,23 @@ pub(crate) struct Member {
 }
 
 impl Cluster {
-    /// Boots the machines, all at once.
+    /// Boots the machines, all at once: a store of three members, and the fleet over it.
     pub(crate) fn boot() -> Self {
         let image = image();
+        let authority = Authority::new();
         let benches: Vec<Bench> = (0..MACHINES).map(|_| Bench::new(&image)).collect();
         // The name of a temporary folder: nobody else has it.
         let segment = Segment::named(&benches[0].folder.path().to_string_lossy());
         let started: Vec<_> = (1..)
             .zip(benches)
-            .map(|(number, bench)| start(number, bench, segment))
+            .map(|(number, bench)| start(number, bench, segment, &authority))
             .collect();
         let members = started.into_iter().map(Member::wait_booted).collect();
-        Self { members }
-    }
-
-    /// Makes a cluster of the machines: a store of three members, and the fleet over it.
-    pub(crate) fn join(&self) {
-        let authority = Authority::new();
-        for (member, number) in self.members.iter().zip(1..) {
-            member.configure(number, &authority);
-        }
-        for member in &self.members {
-            // What a machine kept when it was alone is not what the cluster has.
-            output(
-                &member.ssh,
-                "systemctl stop kvd && rm -r /var/lib/kvd/* && systemctl start kvd && systemctl restart fleetd",
-            );
-        }
-        for member in &self.members {
+        let cluster = Self { members };
+        for member in &cluster.members {
             member.wait_machines(MACHINES);
         }
+        cluster
     }
 
     /// The index of a machine with an id.
@@ -98,9 +85,15 @@ impl Cluster {
     }
 }
 
-fn start(number: usize, bench: Bench, segment: Segment) -> (Running, Bench, String) {
+fn start(
+    number: usize,
+    bench: Bench,
+    segment: Segment,
+    authority: &Authority,
+) -> (Running, Bench, String) {
     let name = format!("m{number}");
     let mut machine = bench.machine(&format!("fleet-{name}"), bench.direct());
+    bench.configure(&mut machine, &configuration(number, authority));
     machine.segment = Some(segment);
     machine.memory_mebibytes = 768;
     (bench.start(&machine), bench, name)
@@ -121,26 +114,6 @@ impl Member {
         }
     }
 
-    fn configure(&self, number: usize, authority: &Authority) {
-        let address = format!("10.0.0.{number}");
-        let name = &self.name;
-        self.write(
-            "/etc/systemd/network/10-cluster.network",
-            &format!("[Match]\nName=enp0s3\n[Network]\nAddress={address}/24\n"),
-        );
-        output(
-            &self.ssh,
-            &format!("networkctl reload && hostnamectl set-hostname {name}"),
-        );
-        self.write("/etc/keelson/kvd.toml", &kvd_settings(name, &address));
-        self.write("/etc/keelson/fleet.toml", &fleet_settings(&address));
-        let (certificate, key) = authority.issue("fleet-peer", &address);
-        self.write("/etc/keelson/ca.pem", &authority.certificate());
-        self.write("/etc/keelson/fleetd.pem", &certificate);
-        self.write("/etc/keelson/fleetd.key", &key);
-        output(&self.ssh, "fleetd check-config");
-    }
-
     /// For whoever looks why the test has failed; a machine that does not answer any more is none the worse.
     fn print_journal(&self) {
         let command = "journalctl --no-pager --output short-precise --lines 400 _PID=1 \
@@ -149,10 +122,6 @@ impl Member {
             Ok(ended) => eprintln!("--- {} ({})\n{}", self.name, self.id, ended.stdout),
             Err(error) => eprintln!("--- {} ({}): {error}", self.name, self.id),
         }
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        output(&self.ssh, &format!("cat >{path} <<'END'\n{text}END"));
     }
 
     /// Waits until this machine sees so many.
@@ -226,27 +195,28 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-fn kvd_settings(name: &str, address: &str) -> String {
+/// All that makes a machine a member of the cluster.
+fn configuration(number: usize, authority: &Authority) -> String {
+    let address = format!("10.0.0.{number}");
+    let (certificate, key) = authority.issue("fleet-peer", &address);
+    let authority = authority.certificate();
+    let ttl = TTL.as_secs();
     format!(
-        "name = \"{name}\"\n\
-         initial-cluster = [\"m1=http://10.0.0.1:2380\", \"m2=http://10.0.0.2:2380\", \"m3=http://10.0.0.3:2380\"]\n\
-         initial-advertise-peer-urls = \"http://{address}:2380\"\n\
-         advertise-client-urls = \"http://{address}:2379\"\n\
-         listen-peer-urls = \"http://0.0.0.0:2380\"\n\
-         listen-client-urls = \"http://0.0.0.0:2379\"\n"
-    )
-}
-
-fn fleet_settings(address: &str) -> String {
-    format!(
-        "etcd-servers = [\"http://10.0.0.1:2379\", \"http://10.0.0.2:2379\", \"http://10.0.0.3:2379\"]\n\
-         public-ip = \"{address}\"\n\
-         agent-ttl = \"{}s\"\n\
-         metadata = {{ disk = \"ssd\" }}\n\
-         listen = \"0.0.0.0:49153\"\n\
-         tls-cafile = \"/etc/keelson/ca.pem\"\n\
-         tls-certfile = \"/etc/keelson/fleetd.pem\"\n\
-         tls-keyfile = \"/etc/keelson/fleetd.key\"\n",
-        TTL.as_secs()
+        "hostname = 'm{number}'\n\
+         [cluster]\n\
+         members = {{ m1 = '10.0.0.1', m2 = '10.0.0.2', m3 = '10.0.0.3' }}\n\
+         metadata = {{ disk = 'ssd' }}\n\
+         [cluster.tls]\n\
+         authority = '''{authority}'''\n\
+         certificate = '''{certificate}'''\n\
+         key = '''{key}'''\n\
+         [[files]]\n\
+         path = '/etc/systemd/network/10-cluster.network'\n\
+         contents = \"\"\"\n[Match]\nName=enp0s3\n[Network]\nAddress={address}/24\n\"\"\"\n\
+         [[units]]\n\
+         name = 'fleetd.service'\n\
+         [[units.drop-ins]]\n\
+         name = '10-patience.conf'\n\
+         contents = \"\"\"\n[Service]\nEnvironment=FLEET_AGENT_TTL={ttl}s\n\"\"\"\n"
     )
 }

@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use keelson_qemu::ssh::{Ssh, SshKey};
-use keelson_qemu::{Disk, Machine, Running};
+use keelson_qemu::{Disk, Running};
 use serde_json::{Value, json};
 
 use crate::archive;
@@ -31,16 +31,6 @@ ExecStart=/usr/bin/true
 WantedBy=multi-user.target
 '''
 ";
-
-/// Gives a machine a configuration by QEMU's `fw_cfg`.
-fn configure(machine: &mut Machine, bench: &Bench, text: &str) {
-    let file = bench.folder.path().join("config");
-    std::fs::write(&file, text).expect("the configuration is written");
-    let item = format!("name=opt/org.keelson/config,file={}", file.display());
-    machine
-        .extra_arguments
-        .extend(["-fw_cfg".into(), item.into()]);
-}
 
 /// The README's example, with this key and this place of the container's image; and more: a name, a file, a unit.
 fn ignition(key: &str, archive: &str) -> String {
@@ -101,7 +91,7 @@ fn a_machine_becomes_what_its_configuration_says_and_again_after_a_reset() {
     let token = ("app.token".to_owned(), b"given-by-smbios".to_vec());
     machine.credentials.push(token);
     let (_server, archive) = archive_server(&bench);
-    configure(&mut machine, &bench, &ignition(key.public_line(), &archive));
+    bench.configure(&mut machine, &ignition(key.public_line(), &archive));
     let running = bench.start(&machine);
     wait_healthy(&running, 0);
     is_configured(&bench, &running, &key);
@@ -327,7 +317,7 @@ fn stops_for_a_wrong_configuration(bench: &Bench) {
         .kernel_command_line_extra
         .push_str(" keelson.emergency=1 keelson.reboot-delay=soon");
     let text = "hostname = \"a\"\n[[files]]\npath = \"/etc/a\"\nuser = \"nobody-knows\"\n";
-    configure(&mut machine, bench, text);
+    bench.configure(&mut machine, text);
     let mut running = bench.start(&machine);
     let console = running.console();
     let wait = |after: usize, line: &str| {

@@ -34,7 +34,6 @@ fn soak_three_machines_tell_of_each_other_lose_one_and_drain_another() {
 /// A cluster, the index of the machine that leads the store and has [`MOVING`], and of the one with [`STAYING`].
 fn two_units_on_two_of_three() -> (Cluster, usize, usize) {
     let cluster = Cluster::boot();
-    cluster.join();
     submit_and_start(&cluster);
     let doomed = cluster.leader_of_store();
     let safe = (doomed + 1) % cluster.members.len();

@@ -153,6 +153,16 @@ impl Bench {
             .unwrap_or_else(|e| panic!("{}: {e}", machine.name))
     }
 
+    /// Gives a machine a configuration by QEMU's `fw_cfg`.
+    pub(crate) fn configure(&self, machine: &mut Machine, text: &str) {
+        let file = self.folder.path().join("config");
+        std::fs::write(&file, text).expect("the configuration is written");
+        let item = format!("name=opt/org.keelson/config,file={}", file.display());
+        machine
+            .extra_arguments
+            .extend(["-fw_cfg".into(), item.into()]);
+    }
+
     /// SSH as root with the key that was given by credential.
     pub(crate) fn ssh(&self, running: &Running) -> Ssh {
         let mut ssh = running

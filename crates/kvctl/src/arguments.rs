@@ -82,7 +82,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools)] // flags, each by itself
 pub(crate) struct Global {
-    /// Addresses of servers, separated by commas [default: <http://127.0.0.1:2379>]
+    /// Addresses of servers, separated by commas [default: this machine's kvd]
     #[arg(
         long,
         visible_alias = "endpoint",

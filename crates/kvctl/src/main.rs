@@ -14,6 +14,7 @@ mod failure;
 mod go_flags;
 mod health;
 mod keys;
+mod local_member;
 mod members;
 mod migrate;
 mod password;

@@ -1,6 +1,6 @@
 //! A client as the flags and the environment want it.
 //!
-//! Flags count before `KVCTL_…`, and that before etcdctl's `ETCDCTL_…`.
+//! Flags count before `KVCTL_…`, and that before etcdctl's `ETCDCTL_…`, and that before what this machine's member says.
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use kv_client::{Client, Config, Endpoint, Error, Observer, Request, Tls};
 
 use crate::arguments::Global;
 use crate::failure::Failure;
+use crate::local_member::{LocalMember, local_member};
 use crate::password;
 
 const DEFAULT_ENDPOINTS: &str = "http://127.0.0.1:2379,http://127.0.0.1:4001";
@@ -25,6 +26,19 @@ pub(crate) fn file(flag: Option<&PathBuf>, name: &str) -> Option<PathBuf> {
     flag.cloned().or_else(|| variable(name).map(PathBuf::from))
 }
 
+/// The servers that were named, else this machine's member if it wants TLS, else those of the default.
+pub(crate) fn named_or_local(named: Option<String>, default: &str) -> Result<LocalMember, String> {
+    let with_endpoints = |endpoints: String| LocalMember {
+        endpoints,
+        tls: Tls::default(),
+    };
+    if let Some(endpoints) = named {
+        return Ok(with_endpoints(endpoints));
+    }
+    let local = local_member()?;
+    Ok(local.unwrap_or_else(|| with_endpoints(default.to_owned())))
+}
+
 /// What the flags and the environment say.
 pub(crate) fn config(global: &Global) -> Result<Config, Failure> {
     if global.discovery_srv.is_some() || variable("DISCOVERY_SRV").is_some() {
@@ -32,16 +46,17 @@ pub(crate) fn config(global: &Global) -> Result<Config, Failure> {
         return Err(Failure::Plain(text.to_owned()));
     }
     let given = global.endpoints.clone().filter(|text| !text.is_empty());
-    let endpoints = given
+    let given = given
         .or_else(|| variable("ENDPOINTS"))
         .or_else(|| variable("ENDPOINT"))
-        .or_else(|| variable("PEERS"))
-        .unwrap_or_else(|| DEFAULT_ENDPOINTS.to_owned());
+        .or_else(|| variable("PEERS"));
+    let LocalMember { endpoints, tls } =
+        named_or_local(given, DEFAULT_ENDPOINTS).map_err(Failure::Plain)?;
     let mut config = Config::new(endpoints.split(',')).map_err(Failure::plain)?;
     config.tls = Tls {
-        trusted_ca_file: file(global.ca_file.as_ref(), "CA_FILE"),
-        certificate_file: file(global.cert_file.as_ref(), "CERT_FILE"),
-        key_file: file(global.key_file.as_ref(), "KEY_FILE"),
+        trusted_ca_file: file(global.ca_file.as_ref(), "CA_FILE").or(tls.trusted_ca_file),
+        certificate_file: file(global.cert_file.as_ref(), "CERT_FILE").or(tls.certificate_file),
+        key_file: file(global.key_file.as_ref(), "KEY_FILE").or(tls.key_file),
     };
     let user = global.username.clone().or_else(|| variable("USERNAME"));
     config.credentials = user

@@ -542,7 +542,7 @@ pub(crate) async fn auth(global: &Global, command: AuthCommand) -> Result<(), Fa
 /// Whether users and roles matter. etcd 3.4 has no question for it, but refuses logins for different
 /// reasons; so nobody needs to be known for this.
 async fn status(global: &Global) -> Result<(), Failure> {
-    let config = session::config(global, &session::endpoints(global))?;
+    let config = session::config(global, &session::endpoints(global)?)?;
     let config = kv_client::Config {
         credentials: None,
         ..config

@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
 /// Flags of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Addresses of servers, separated by commas [default: 127.0.0.1:2379]
+    /// Addresses of servers, separated by commas [default: this machine's kvd]
     #[arg(long, global = true)]
     pub(crate) endpoints: Option<String>,
     /// How to print answers: simple, json, table or fields

@@ -249,7 +249,7 @@ pub(crate) async fn wanted(global: &Global, cluster: bool) -> Result<Vec<String>
     if cluster {
         return client_urls(&session::open(global).await?).await;
     }
-    Ok(session::endpoints(global))
+    session::endpoints(global)
 }
 
 pub(crate) async fn run(

@@ -128,7 +128,7 @@ pub(crate) async fn move_leader(
         ))
     })?;
     // Only the leader gives it away.
-    let endpoints = session::endpoints(global);
+    let endpoints = session::endpoints(global)?;
     for endpoint in &endpoints {
         let client = session::open_at(global, std::slice::from_ref(endpoint)).await?;
         let ask = |mut etcd: EtcdClient| async move { etcd.status().await };
@@ -152,7 +152,7 @@ pub(crate) async fn snapshot(global: &Global, command: &SnapshotCommand) -> Resu
     let [path] = arguments.as_slice() else {
         return Err(Failure::arguments("snapshot save expects one argument"));
     };
-    let endpoints = session::endpoints(global);
+    let endpoints = session::endpoints(global)?;
     if endpoints.len() > 1 {
         let list = endpoints.join(" ");
         let text =

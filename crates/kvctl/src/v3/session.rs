@@ -1,23 +1,27 @@
 //! A v3 client as the flags and the environment want it.
 //!
-//! Flags count before `KVCTL_…`, and that before etcdctl's `ETCDCTL_…`.
+//! Flags count before `KVCTL_…`, and that before etcdctl's `ETCDCTL_…`, and that before what this machine's member says.
 use kv_client::v3::{Client, Leader};
 use kv_client::{Config, Credentials, Tls};
 
+use crate::local_member::LocalMember;
 use crate::password;
-use crate::session::{file, unless_zero, variable};
+use crate::session::{file, named_or_local, unless_zero, variable};
 use crate::v3::arguments::Global;
 use crate::v3::failure::{Failure, exit_status};
 
 const DEFAULT_ENDPOINT: &str = "127.0.0.1:2379";
 
-/// The endpoints as they were named.
-pub(crate) fn endpoints(global: &Global) -> Vec<String> {
+/// The endpoints that were named, or those of this machine's member, or the default.
+pub(crate) fn endpoints(global: &Global) -> Result<Vec<String>, Failure> {
+    let text = member(global)?.endpoints;
+    Ok(text.split(',').map(ToOwned::to_owned).collect())
+}
+
+fn member(global: &Global) -> Result<LocalMember, Failure> {
     let given = global.endpoints.clone().filter(|text| !text.is_empty());
-    let text = given
-        .or_else(|| variable("ENDPOINTS"))
-        .unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
-    text.split(',').map(ToOwned::to_owned).collect()
+    let named = given.or_else(|| variable("ENDPOINTS"));
+    named_or_local(named, DEFAULT_ENDPOINT).map_err(Failure::arguments)
 }
 
 /// What the flags and the environment say.
@@ -28,10 +32,13 @@ pub(crate) fn config(global: &Global, endpoints: &[String]) -> Result<Config, Fa
     }
     let mut config =
         Config::new(endpoints).map_err(|error| Failure::arguments(error.to_string()))?;
+    let tls = member(global)?.tls;
     config.tls = Tls {
-        trusted_ca_file: file(global.cacert.as_ref(), "CACERT").or_else(|| file(None, "CA_FILE")),
-        certificate_file: file(global.cert.as_ref(), "CERT"),
-        key_file: file(global.key.as_ref(), "KEY"),
+        trusted_ca_file: file(global.cacert.as_ref(), "CACERT")
+            .or_else(|| file(None, "CA_FILE"))
+            .or(tls.trusted_ca_file),
+        certificate_file: file(global.cert.as_ref(), "CERT").or(tls.certificate_file),
+        key_file: file(global.key.as_ref(), "KEY").or(tls.key_file),
     };
     config.credentials = credentials(global)?;
     config.connect_timeout = unless_zero(global.dial_timeout);
@@ -53,7 +60,7 @@ fn credentials(global: &Global) -> Result<Option<Credentials>, Failure> {
 
 /// A client that asks the endpoints in turn.
 pub(crate) async fn open(global: &Global) -> Result<Client, Failure> {
-    open_at(global, &endpoints(global)).await
+    open_at(global, &endpoints(global)?).await
 }
 
 /// A client of these endpoints.

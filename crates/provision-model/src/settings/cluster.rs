@@ -11,7 +11,8 @@
 //! ```
 //!
 //! It comes to files: `/etc/keelson/kvd.toml`, `/etc/keelson/fleet.toml`, and those of TLS. Settings beyond these are for
-//! whoever writes the files instead. The fleet's own API gets no certificates.
+//! whoever writes the files instead. With `tls` the fleet's API is offered to other machines, too, by the same certificates;
+//! what one may do there its organizational unit says.
 
 use core::net::IpAddr;
 
@@ -31,6 +32,8 @@ const KEY: &str = "/etc/keelson/cluster/key.pem";
 const KVD_GROUP: &str = "kvd";
 const CLIENT_PORT: u16 = 2379;
 const PEER_PORT: u16 = 2380;
+/// Of the fleet's API.
+const FLEET_PORT: u16 = 49153;
 
 /// A member that the settings are written for.
 struct Member<'a> {
@@ -199,17 +202,21 @@ impl Member<'_> {
         format!("{scheme}://{address}:{port}")
     }
 
+    /// Whichever address the machine has by the time that a daemon listens.
+    fn everywhere(&self) -> &'static str {
+        if self.address.contains(':') {
+            "::"
+        } else {
+            "0.0.0.0"
+        }
+    }
+
     /// kvd's flags.
     fn kvd(&self) -> Table {
         let mut table = Table::new();
         let mut set = |name: &str, value: Value| table.insert(name.to_owned(), value);
         set("name", self.name.into());
-        // Whichever address the machine has by then.
-        let everywhere = if self.address.contains(':') {
-            "::"
-        } else {
-            "0.0.0.0"
-        };
+        let everywhere = self.everywhere();
         set("listen-peer-urls", self.url(everywhere, PEER_PORT).into());
         set(
             "listen-client-urls",
@@ -273,9 +280,13 @@ impl Member<'_> {
             set("metadata", metadata.into());
         }
         if self.cluster.tls.is_some() {
-            set("etcd-cafile", AUTHORITY.into());
-            set("etcd-certfile", CERTIFICATE.into());
-            set("etcd-keyfile", KEY.into());
+            let url = self.url(self.everywhere(), FLEET_PORT);
+            set("listen", url.trim_start_matches("https://").into());
+            for prefix in ["etcd", "tls"] {
+                set(&format!("{prefix}-cafile"), AUTHORITY.into());
+                set(&format!("{prefix}-certfile"), CERTIFICATE.into());
+                set(&format!("{prefix}-keyfile"), KEY.into());
+            }
         }
         table
     }
@@ -398,6 +409,9 @@ mod tests {
         let kvd = text(&plan, "/etc/keelson/kvd.toml");
         assert!(kvd.contains("peer-client-cert-auth = true"), "{kvd}");
         assert!(kvd.contains("a=https://10.0.0.1:2380"), "{kvd}");
+        let fleet: toml::Table = text(&plan, "/etc/keelson/fleet.toml").parse().unwrap();
+        assert_eq!(fleet["listen"].as_str(), Some("0.0.0.0:49153"));
+        assert_eq!(fleet["tls-keyfile"], fleet["etcd-keyfile"]);
         let mut files = plan.files.iter();
         let file = files.find(|file| file.value.node.path.ends_with("/key.pem"));
         let file = &file.unwrap().value;
