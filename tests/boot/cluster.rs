@@ -3,16 +3,19 @@
 use std::time::{Duration, Instant};
 
 use keelson_qemu::ssh::Ssh;
-use keelson_qemu::{Running, Segment};
+use keelson_qemu::{DiskInterface, Running, Segment};
 use serde_json::Value;
 
 use crate::certificates::Authority;
+use crate::interfaces::assert_booted_directly_from;
 use crate::support::{Bench, HEALTHY, assert_clean, image, output};
 
 /// Until something has come about on machines that share two processors with each other and with whatever
 /// else runs here; a twentieth of it is usual.
 const PATIENCE: Duration = Duration::from_mins(10);
 const MACHINES: usize = 3;
+/// Boots from another kind of disk than the others.
+const SCSI_MACHINE: usize = 2;
 /// How long a machine may be silent: longer than a busy host keeps a good one so.
 const TTL: Duration = Duration::from_mins(1);
 
@@ -55,6 +58,7 @@ impl Cluster {
             .collect();
         let members = started.into_iter().map(Member::wait_booted).collect();
         let cluster = Self { members };
+        assert_booted_directly_from(&cluster.members[SCSI_MACHINE - 1].ssh, "sda");
         for member in &cluster.members {
             member.wait_machines(MACHINES);
         }
@@ -94,6 +98,9 @@ fn start(
     let name = format!("m{number}");
     let mut machine = bench.machine(&format!("fleet-{name}"), bench.direct());
     bench.configure(&mut machine, &configuration(number, authority));
+    if number == SCSI_MACHINE {
+        machine = bench.with_interface(machine, DiskInterface::VirtioScsi);
+    }
     machine.segment = Some(segment);
     machine.memory_mebibytes = 768;
     (bench.start(&machine), bench, name)

@@ -5,15 +5,16 @@ use std::time::Duration;
 use disk_format::meta::{Identity, Kept, ResetOrder};
 use image_build::output::copy_sparse;
 use keelson_qemu::ssh::Ssh;
-use keelson_qemu::{Disk, Running};
+use keelson_qemu::{Disk, DiskInterface, Running};
 use serde_json::Value;
 
 use crate::installed::InstalledDisk;
+use crate::interfaces::assert_booted_directly_from;
 use crate::support::{BOOT_TIMEOUT, Bench, assert_clean, image, output, power_off, wait_healthy};
 
 const IDENTITY: &str = "cat /etc/machine-id /state/shared/ssh/ssh_host_ed25519_key.pub";
 /// The disk's and each partition's.
-const IDENTIFIERS: &str = "lsblk --noheadings --output PTUUID,PARTUUID,PARTLABEL /dev/vda";
+const IDENTIFIERS: &str = "lsblk --noheadings --output PTUUID,PARTUUID,PARTLABEL /dev/nvme0n1";
 /// What is remembered of updates outlives a reset.
 const SEEN: &str = "/var/lib/keelson/update/metadata/seen";
 const BEGUN: &str = "keelson-init: resetting state";
@@ -23,9 +24,12 @@ const CUT_AFTER_MILLISECONDS: [u64; 6] = [0, 30, 100, 300, 1_000, 3_000];
 #[test]
 fn a_machine_is_reset_and_keeps_what_it_was_told_to() {
     let bench = Bench::new(&image());
-    let running = bench.start(&bench.machine("reset", bench.direct()));
+    let machine = bench.machine("reset", bench.direct());
+    let running = bench.start(&bench.with_interface(machine, DiskInterface::Nvme));
     wait_healthy(&running, 0);
     let ssh = bench.ssh(&running);
+    assert_booted_directly_from(&ssh, "nvme0n1");
+    has_its_address_of_dhcp(&ssh);
     let hosts = output(&ssh, "cat /etc/hosts");
     use_the_machine(&ssh);
     nothing_is_ordered_unasked_or_for_nothing(&ssh);
@@ -70,6 +74,13 @@ fn a_machine_is_reset_and_keeps_what_it_was_told_to() {
     assert_ne!(anew, file_system);
     assert_clean(&running);
     power_off(running);
+}
+
+/// The fleet has it, too, although it came after fleetd was started.
+fn has_its_address_of_dhcp(ssh: &Ssh) {
+    let address =
+        "timeout 30 sh -c 'until fleetctl list-machines | grep -qw 10.0.2.15; do sleep 1; done'";
+    output(ssh, address);
 }
 
 fn use_the_machine(ssh: &Ssh) {
