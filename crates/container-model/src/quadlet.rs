@@ -1,11 +1,11 @@
-//! Quadlet: a `.container` file becomes the text of a `.service` unit that runs `launch run`; `.network` and `.volume`
-//! files become units that make what they name.
+//! Quadlet: a `.container` file becomes the text of a `.service` unit that runs `launch run`; `.network`, `.volume` and
+//! `.image` files become units that make, or pull, what they name.
 //!
 //! Keys mean what podman's documentation says of them; what there is no equivalent for is refused by name,
 //! so that a file never runs with less than it asks for. Values may have systemd's specifiers, which
 //! systemd resolves; a value with one is checked when it runs.
 //!
-//! It opens no file: text and drop-ins are passed in. `.image`, `.pod`, `.kube` and `.build` files are not made
+//! It opens no file: text and drop-ins are passed in. `.pod`, `.kube` and `.build` files are not made
 //! into units.
 
 mod container;
@@ -44,6 +44,7 @@ pub fn generate_among(
     siblings: &Siblings,
 ) -> Result<GeneratedUnit, Vec<Problem>> {
     match file.name.rsplit_once('.') {
+        Some((_, "image")) => resource::generate(file, &resource::IMAGE),
         Some((_, "network")) => resource::generate(file, &resource::NETWORK),
         Some((_, "volume")) => resource::generate(file, &resource::VOLUME),
         _ => container::generate(file, siblings),
@@ -57,12 +58,12 @@ pub fn is_unit_source(name: &str) -> bool {
 
 /// Why files of a type that Quadlet knows are not made into units; nothing for those that are, and others.
 pub fn refused_type(name: &str) -> Option<String> {
-    const TYPES: &[&str] = &["image", "pod", "kube", "build", "artifact"];
+    const TYPES: &[&str] = &["pod", "kube", "build", "artifact"];
     let (_, kind) = name.rsplit_once('.')?;
     let is_known = TYPES.contains(&kind);
     is_known.then(|| {
         format!(
-            "`.{kind}` files are not supported: `.container`, `.network` and `.volume` files are"
+            "`.{kind}` files are not supported: `.container`, `.network`, `.volume` and `.image` files are"
         )
     })
 }

@@ -10,7 +10,7 @@ use container_model::ImageReference;
 use container_model::name::Name;
 
 use crate::network_command::NetworkCommand;
-use crate::pull::PullSettings;
+use crate::pull::{PullSettings, PullWhen};
 use crate::run_arguments::RunArguments;
 use crate::running::command_line::RunningCommand;
 use crate::volume_command::VolumeCommand;
@@ -71,7 +71,7 @@ pub(crate) struct EndedArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArguments {
-    /// Files that end with .container; drop-ins beside them are read too
+    /// Files that end with .container, .network, .volume or .image; drop-ins beside them are read too
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// Print the units that are made of them
@@ -84,6 +84,9 @@ pub(crate) struct PullArguments {
     /// By tag or digest
     #[arg(required = true, value_name = "IMAGE")]
     pub(crate) images: Vec<ImageReference>,
+    /// When they are pulled
+    #[arg(long, value_enum, default_value = "always")]
+    pub(crate) policy: PullWhen,
     #[command(flatten)]
     pub(crate) settings: PullSettings,
 }

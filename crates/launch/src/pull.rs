@@ -18,7 +18,7 @@ use systemd_unit::time_span::{self, TimeSpan};
 use crate::cli::PullArguments;
 use crate::progress::{Progress, Show};
 
-/// When an image is pulled before it runs.
+/// When an image is pulled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PullWhen {
     /// If it is not on this machine
@@ -94,7 +94,8 @@ pub(crate) async fn run(arguments: &PullArguments) -> anyhow::Result<()> {
     let store = Store::connect().await?;
     let settings = &arguments.settings;
     for reference in &arguments.images {
-        let Pulled { image, is_new } = pull(&store, reference, settings).await?;
+        let Pulled { image, is_new } =
+            obtain(&store, reference, arguments.policy, settings).await?;
         if settings.quiet {
             println!("{}", image.digest);
         } else {
@@ -112,6 +113,15 @@ pub(crate) async fn image(
     when: PullWhen,
     settings: &PullSettings,
 ) -> anyhow::Result<Image> {
+    Ok(obtain(store, reference, when, settings).await?.image)
+}
+
+async fn obtain(
+    store: &Store,
+    reference: &ImageReference,
+    when: PullWhen,
+    settings: &PullSettings,
+) -> anyhow::Result<Pulled> {
     let stored = match when {
         PullWhen::Always => None,
         PullWhen::Missing | PullWhen::Never => store.find(reference).await?,
@@ -120,12 +130,13 @@ pub(crate) async fn image(
         (Some(image), _) => {
             let options = settings.options(&Progress::new(reference, settings.show()))?;
             policy::check_stored(store, reference, &image, &options).await?;
-            Ok(image)
+            let is_new = false;
+            Ok(Pulled { image, is_new })
         }
         (None, PullWhen::Never) => anyhow::bail!(
             "{reference} is not on this machine, and --pull=never: use `launch pull` or `launch load`"
         ),
-        (None, _) => Ok(pull(store, reference, settings).await?.image),
+        (None, _) => pull(store, reference, settings).await,
     }
 }
 

@@ -103,7 +103,7 @@ fn check_key(entry: &Entry, problems: &mut Vec<Problem>) {
 struct Needs {
     /// Paths of the machine that must be mounted.
     mounts: Vec<String>,
-    /// Units that make networks and volumes.
+    /// Units that make networks and volumes, and pull images.
     units: Vec<String>,
 }
 
@@ -178,7 +178,7 @@ impl Translation<'_> {
         self.words.push(format!("{option}={value}"));
     }
 
-    fn check(&mut self, entry: &Entry, value: &str, check: Check) -> bool {
+    pub(super) fn check(&mut self, entry: &Entry, value: &str, check: Check) -> bool {
         if entry.has_specifier() {
             return true;
         }
@@ -458,16 +458,18 @@ impl Translation<'_> {
                 .push(about(self.file, "[Container] has no `Image=`"));
             return String::new();
         };
-        if let Some(reason) =
-            super::refused_type(&entry.value).filter(|_| !entry.value.contains('/'))
-        {
+        let is_file = !entry.value.contains('/');
+        if let Some(reason) = super::refused_type(&entry.value).filter(|_| is_file) {
             self.problems.push(entry.problem(reason));
-        } else {
-            self.check(entry, &entry.value, |text| {
-                text.parse::<ImageReference>().map(|_| ())
-            });
+            return String::new();
         }
-        quoted(&entry.value)
+        let image = if is_file && entry.value.ends_with(".image") {
+            self.sibling(entry, &entry.value).unwrap_or_default()
+        } else {
+            self.check(entry, &entry.value, keys::is::<ImageReference>);
+            entry.value.clone()
+        };
+        quoted(&image)
     }
 
     /// As they stand: quotes, escapes, specifiers and variables are systemd's to read.
@@ -550,7 +552,7 @@ fn text(
     }
 }
 
-fn has_default_dependencies(entries: &[Entry]) -> bool {
+pub(super) fn has_default_dependencies(entries: &[Entry]) -> bool {
     let entry = last(entries, "Quadlet", "DefaultDependencies");
     entry.and_then(|entry| boolean::parse(&entry.value)) != Some(false)
 }

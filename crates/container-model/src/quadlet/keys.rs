@@ -82,13 +82,13 @@ pub(super) fn is_count(text: &str) -> Result<(), Malformed> {
     }
 }
 
-fn is_absolute(text: &str) -> Result<(), Malformed> {
+pub(super) fn is_absolute(text: &str) -> Result<(), Malformed> {
     mount::absolute(text)
         .map(|_| ())
         .map_err(|reason| Malformed::new("path", text, reason))
 }
 
-fn is_word(text: &str) -> Result<(), Malformed> {
+pub(super) fn is_word(text: &str) -> Result<(), Malformed> {
     if text.is_empty() || text.contains(char::is_whitespace) {
         return Err(Malformed::new(
             "word",
@@ -99,17 +99,17 @@ fn is_word(text: &str) -> Result<(), Malformed> {
     Ok(())
 }
 
-fn is_ports(text: &str) -> Result<(), Malformed> {
+pub(super) fn is_ports(text: &str) -> Result<(), Malformed> {
     port::parse(text).map(|_| ())
 }
 
-fn is_v4(text: &str) -> Result<(), Malformed> {
+pub(super) fn is_v4(text: &str) -> Result<(), Malformed> {
     let parsed = text.parse::<core::net::Ipv4Addr>();
     let refused = |_| Malformed::new("IPv4 address", text, "write it in numbers");
     parsed.map(|_| ()).map_err(refused)
 }
 
-fn is_v6(text: &str) -> Result<(), Malformed> {
+pub(super) fn is_v6(text: &str) -> Result<(), Malformed> {
     let parsed = text.parse::<core::net::Ipv6Addr>();
     let refused = |_| Malformed::new("IPv6 address", text, "write it in numbers");
     parsed.map(|_| ()).map_err(refused)
@@ -125,7 +125,7 @@ pub(super) fn is_boolean(text: &str) -> Option<bool> {
     systemd_unit::boolean::parse(text)
 }
 
-fn is_pull(text: &str) -> Result<(), Malformed> {
+pub(super) fn is_pull(text: &str) -> Result<(), Malformed> {
     let reason = "`missing`, `always` and `never` are known";
     let is_known = ["missing", "always", "never"].contains(&text);
     is_known
@@ -133,7 +133,7 @@ fn is_pull(text: &str) -> Result<(), Malformed> {
         .ok_or_else(|| Malformed::new("time to pull", text, reason))
 }
 
-fn is_delay(text: &str) -> Result<(), Malformed> {
+pub(super) fn is_delay(text: &str) -> Result<(), Malformed> {
     match time_span::parse(text) {
         Some(TimeSpan::Finite(_)) => Ok(()),
         _ => Err(Malformed::new("time", text, "write it as 500ms or 2s")),

@@ -1,35 +1,97 @@
-//! `.network` and `.volume` files: units that make a network or a volume once, before the containers that name it start.
+//! `.network`, `.volume` and `.image` files: units that make a network or a volume, or pull an image, once, before the
+//! containers that name it start.
 //!
-//! What is there already is left as it is, even if the file says something else by now.
+//! A network or a volume that is there already is left as it is, even if the file says something else by now.
 
 use systemd_unit::{UnitFile, UnitName};
 
-use super::container::{Translation, about, quoted};
-use super::keys::{Handling, is_address, is_boolean, is_count, is_subnet, similar_in};
+use super::container::{Translation, about, has_default_dependencies, quoted};
+use super::keys::{
+    Handling, is, is_absolute, is_address, is_boolean, is_count, is_delay, is_pull, is_subnet,
+    similar_in,
+};
 use super::problem::Problem;
 use super::siblings::{Siblings, resource_name, translate, unit_of};
 use super::source::{Entry, QuadletFile, entries, last, list};
 use super::{GeneratedUnit, install, service};
 use crate::name::Name;
 use crate::options::Label;
+use crate::reference::ImageReference;
 
-use Handling::{Each, Flag, Refused, Special, Words};
+use Handling::{Each, Flag, One, Refused, Special, Words};
 
 const LAUNCH: &str = "/usr/bin/launch";
 const PODMAN: &str = "it is about podman alone";
 const NO_DRIVERS: &str =
     "a volume is a folder of the machine: bind another with `Volume=/path:…` in the container";
 
-/// What differs between both.
+const REGISTRIES: &str =
+    "what holds for a registry stands in /etc/keelson/registries.toml, for every pull";
+/// As images name the machine's processor.
+const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    "amd64"
+};
+
+/// What differs between them.
 pub(super) struct Kind {
     section: &'static str,
+    /// What of `launch` is called, with the name behind all options.
     command: &'static str,
+    /// Units that are there before, each with whether that is a default that can be switched off.
+    wants: &'static [(&'static str, bool)],
     keys: &'static [(&'static str, Handling)],
 }
 
+pub(super) const IMAGE: Kind = Kind {
+    section: "Image",
+    command: "pull",
+    wants: &[
+        ("containerd.socket", false),
+        ("network-online.target", true),
+    ],
+    keys: &[
+        (
+            "AllTags",
+            Refused("one image is pulled: write a file for each tag"),
+        ),
+        ("Arch", Special),
+        ("AuthFile", One("--auth-file", is_absolute)),
+        ("CertDir", Refused(REGISTRIES)),
+        ("ContainersConfModule", Refused(PODMAN)),
+        (
+            "Creds",
+            Refused("units can be read by all: `AuthFile=` names a file of logins"),
+        ),
+        (
+            "DecryptionKey",
+            Refused("encrypted images are not supported"),
+        ),
+        ("GlobalArgs", Refused(PODMAN)),
+        ("Image", Special),
+        (
+            "ImageTag",
+            Refused("an image has the name by which it is pulled"),
+        ),
+        ("OS", Special),
+        ("PodmanArgs", Refused(PODMAN)),
+        ("Policy", One("--policy", is_pull)),
+        ("Retry", One("--retry", is_count)),
+        ("RetryDelay", One("--retry-delay", is_delay)),
+        ("ServiceName", Refused("the unit has the file's name")),
+        ("TLSVerify", Refused(REGISTRIES)),
+        (
+            "Variant",
+            Refused("images are for this machine's processor"),
+        ),
+    ],
+};
+
 pub(super) const NETWORK: Kind = Kind {
     section: "Network",
-    command: "network",
+    command: "network create --ignore",
+    wants: &[],
     keys: &[
         ("ContainersConfModule", Refused(PODMAN)),
         ("DNS", Each("--dns", is_address)),
@@ -45,7 +107,7 @@ pub(super) const NETWORK: Kind = Kind {
             Refused("the bridge's name is made of the network's"),
         ),
         ("Internal", Flag("--internal")),
-        ("Label", Words("--label", super::keys::is::<Label>)),
+        ("Label", Words("--label", is::<Label>)),
         ("NetworkDeleteOnStop", Special),
         ("NetworkName", Special),
         ("Options", Special),
@@ -57,7 +119,8 @@ pub(super) const NETWORK: Kind = Kind {
 
 pub(super) const VOLUME: Kind = Kind {
     section: "Volume",
-    command: "volume",
+    command: "volume create --ignore",
+    wants: &[],
     keys: &[
         ("ContainersConfModule", Refused(PODMAN)),
         ("Copy", Special),
@@ -69,7 +132,7 @@ pub(super) const VOLUME: Kind = Kind {
             Refused("the first container's image says whose it is"),
         ),
         ("Image", Refused(NO_DRIVERS)),
-        ("Label", Words("--label", super::keys::is::<Label>)),
+        ("Label", Words("--label", is::<Label>)),
         ("Options", Refused(NO_DRIVERS)),
         ("PodmanArgs", Refused(PODMAN)),
         ("ServiceName", Refused("the unit has the file's name")),
@@ -95,7 +158,7 @@ pub(super) fn generate(file: &QuadletFile, kind: &Kind) -> Result<GeneratedUnit,
     let words: Vec<String> = translation.words.iter().map(|word| quoted(word)).collect();
     let mut problems = translation.problems;
     let command = [
-        &[format!("{LAUNCH} {} create --ignore", kind.command)],
+        &[format!("{LAUNCH} {}", kind.command)],
         &words[..],
         &[quoted(&name)],
     ]
@@ -103,7 +166,7 @@ pub(super) fn generate(file: &QuadletFile, kind: &Kind) -> Result<GeneratedUnit,
     .join(" ");
     let stop =
         is_deleted_on_stop(&entries).then(|| format!("{LAUNCH} network rm {}", quoted(&name)));
-    let text = text(file, &entries, &command, stop, &mut problems);
+    let text = text(file, kind, &entries, &command, stop, &mut problems);
     let links = unit
         .as_ref()
         .map(|unit| install::links(unit, &entries, &mut problems));
@@ -161,16 +224,24 @@ fn check_key(entry: &Entry, kind: &Kind, problems: &mut Vec<Problem>) {
 }
 
 fn special(translation: &mut Translation<'_>, entries: &[Entry], kind: &Kind) {
-    if kind.section == "Network" {
-        translation.only("Driver", &["bridge"], "networks are bridges");
-        let given = "addresses are given by the launcher";
-        translation.only("IPAMDriver", &["host-local"], given);
-        translation.boolean("NetworkDeleteOnStop");
-        options(translation, entries);
-    } else {
-        translation.only("Driver", &["local"], NO_DRIVERS);
-        let copy = "a new volume has what the first container's image has there";
-        translation.only("Copy", &["true", "yes", "on", "1"], copy);
+    match kind.section {
+        "Network" => {
+            translation.only("Driver", &["bridge"], "networks are bridges");
+            let given = "addresses are given by the launcher";
+            translation.only("IPAMDriver", &["host-local"], given);
+            translation.boolean("NetworkDeleteOnStop");
+            options(translation, entries);
+        }
+        "Volume" => {
+            translation.only("Driver", &["local"], NO_DRIVERS);
+            let copy = "a new volume has what the first container's image has there";
+            translation.only("Copy", &["true", "yes", "on", "1"], copy);
+        }
+        _ => {
+            let own = "images are for this machine's processor";
+            translation.only("Arch", &[ARCHITECTURE], own);
+            translation.only("OS", &["linux"], "images are for Linux");
+        }
     }
 }
 
@@ -211,6 +282,10 @@ fn name(
     translation: &mut Translation<'_>,
 ) -> String {
     let name = resource_name(file).unwrap_or_default();
+    if kind.section == "Image" {
+        image_name(file, entries, translation);
+        return name;
+    }
     if let Err(error) = name.parse::<Name>() {
         let key = format!("{}Name", kind.section);
         let problem = match last(entries, kind.section, &key) {
@@ -222,6 +297,16 @@ fn name(
     name
 }
 
+/// An image has no name but the one that its file says.
+fn image_name(file: &QuadletFile, entries: &[Entry], translation: &mut Translation<'_>) {
+    let Some(entry) = last(entries, "Image", "Image") else {
+        let problem = about(file, "[Image] has no `Image=`");
+        translation.problems.push(problem);
+        return;
+    };
+    translation.check(entry, &entry.value, is::<ImageReference>);
+}
+
 fn is_deleted_on_stop(entries: &[Entry]) -> bool {
     let entry = last(entries, "Network", "NetworkDeleteOnStop");
     entry.and_then(|entry| is_boolean(&entry.value)) == Some(true)
@@ -229,6 +314,7 @@ fn is_deleted_on_stop(entries: &[Entry]) -> bool {
 
 fn text(
     file: &QuadletFile,
+    kind: &Kind,
     entries: &[Entry],
     command: &str,
     stop: Option<String>,
@@ -236,6 +322,12 @@ fn text(
 ) -> Option<String> {
     let source = format!("{}/{}", file.folder, file.name);
     let mut options: Vec<(&str, &str, String)> = vec![("Unit", "SourcePath", source)];
+    for (unit, is_default) in kind.wants {
+        if !is_default || has_default_dependencies(entries) {
+            options.push(("Unit", "Wants", (*unit).to_owned()));
+            options.push(("Unit", "After", (*unit).to_owned()));
+        }
+    }
     let of = |section: &'static str| entries.iter().filter(move |entry| entry.section == section);
     options.extend(of("Unit").map(|e| ("Unit", e.key.as_str(), translate(&e.key, &e.value))));
     for (key, value) in [
@@ -316,6 +408,44 @@ WantedBy=multi-user.target
     }
 
     #[test]
+    fn an_image_is_a_unit_that_pulls_it() {
+        let text = "[Image]\nImage=quay.io/shop/web:1\nArch=amd64\nOS=linux\nAuthFile=/etc/a.json\nPolicy=missing\n\
+            Retry=3\nRetryDelay=5s\n[Service]\nRestart=on-failure\n";
+        let image = file("shop.image", text);
+        let unit = generate(&image).unwrap();
+        let expected = "\
+[Unit]
+SourcePath=/etc/containers/systemd/shop.image
+Wants=containerd.socket
+After=containerd.socket
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+SyslogIdentifier=%N
+Restart=on-failure
+ExecStart=/usr/bin/launch pull --auth-file=/etc/a.json --policy=missing --retry=3 --retry-delay=5s quay.io/shop/web:1
+";
+        assert_eq!(unit.text, expected);
+        assert_eq!(unit.name, "shop-image.service");
+
+        let container = file(
+            "web.container",
+            "[Container]\nImage=shop.image\nExec=serve\n",
+        );
+        let unit = generate_among(&container, &Siblings::of([&image])).unwrap();
+        let needs = "Requires=shop-image.service\nAfter=shop-image.service\n";
+        assert!(unit.text.contains(needs), "{}", unit.text);
+        let command = " --name=%N quay.io/shop/web:1 serve\n";
+        assert!(unit.text.contains(command), "{}", unit.text);
+        let problems = generate(&container).unwrap_err();
+        let expected = "web.container:2: [Container] Image: there is no file shop.image";
+        assert_eq!(problems[0].to_string(), expected);
+    }
+
+    #[test]
     fn containers_name_files_and_wait_for_their_units() {
         let others = [
             file("front.network", "[Network]\n"),
@@ -386,6 +516,27 @@ WantedBy=multi-user.target
                 "[Volume]\nDevice=/dev/sda\n",
                 "a.volume:2: [Volume] Device: not supported: ",
             ),
+            ("a.image", "[Image]\n", "a.image: [Image] has no `Image=`"),
+            (
+                "a.image",
+                "[Image]\nImage=B\n",
+                "a.image:2: [Image] Image: ",
+            ),
+            (
+                "a.image",
+                "[Image]\nImage=b\nArch=s390x\n",
+                "a.image:3: [Image] Arch: `s390x` is not supported: ",
+            ),
+            (
+                "a.image",
+                "[Image]\nImage=b\nTLSVerify=false\n",
+                "a.image:3: [Image] TLSVerify: not supported: ",
+            ),
+            (
+                "a.image",
+                "[Image]\nImage=b\nPolicy=newer\n",
+                "a.image:3: [Image] Policy: ",
+            ),
             (
                 "a.volume",
                 "[Volume]\nCopy=no\n",
@@ -408,7 +559,7 @@ WantedBy=multi-user.target
 
     #[test]
     fn every_key_has_its_place_in_the_tables() {
-        for kind in [NETWORK, VOLUME] {
+        for kind in [IMAGE, NETWORK, VOLUME] {
             let names: Vec<&str> = kind.keys.iter().map(|(name, _)| *name).collect();
             let mut sorted = names.clone();
             sorted.sort_unstable();

@@ -1,7 +1,7 @@
-//! `.network` and `.volume` files that other files name, and what their networks and volumes are called.
+//! Files that other files name, and what is made by them is called: `.network`, `.volume` and `.image` files.
 //!
 //! `web.network` is made by `web-network.service`, as podman has it, and the network is called `web` unless the file
-//! says otherwise.
+//! says otherwise. An image is called what its file says.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,7 @@ use super::source::{QuadletFile, entries, last};
 
 /// Endings of files, with what their section and the key of a name is.
 const KINDS: &[(&str, &str, &str)] = &[
+    ("image", "Image", "Image"),
     ("network", "Network", "NetworkName"),
     ("volume", "Volume", "VolumeName"),
 ];
@@ -24,7 +25,7 @@ impl Siblings {
         Self(files.into_iter().filter_map(named).collect())
     }
 
-    /// What a file's network or volume is called.
+    /// What a file's network, volume or image is called.
     pub(super) fn name(&self, file: &str) -> Option<&str> {
         self.0.get(file).map(String::as_str)
     }
@@ -41,7 +42,7 @@ fn kind(file: &str) -> Option<(&str, &'static (&'static str, &'static str, &'sta
     (!stem.is_empty()).then_some((stem, kind))
 }
 
-/// What the file's network or volume is called.
+/// What the file's network, volume or image is called.
 pub(super) fn resource_name(file: &QuadletFile) -> Option<String> {
     let (stem, (_, section, key)) = kind(&file.name)?;
     // Problems are told when the file itself is judged.
