@@ -19,6 +19,7 @@ mod interactive;
 mod life;
 mod networks;
 mod options;
+mod pods;
 mod pseudoterminal;
 mod pull;
 mod quadlet;

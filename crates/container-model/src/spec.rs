@@ -52,6 +52,8 @@ pub struct Surroundings {
     pub cgroup: Cgroup,
     /// The network namespace that was made for the container; with a network of its own and none, the runtime makes one.
     pub network_namespace: Option<PathBuf>,
+    /// What of the others is shared; all are the container's own without it.
+    pub shared: Option<SharedNamespaces>,
     /// Which system calls are allowed; all if none.
     pub seccomp: Option<LinuxSeccomp>,
     /// Devices of the machine that the container gets.
@@ -62,6 +64,16 @@ pub struct Surroundings {
     pub bound: Vec<BoundFile>,
     /// The unit's, which a child would otherwise not have: the monitor has one of its own.
     pub oom_score_adjustment: i32,
+}
+
+/// Namespaces that several containers have together, beside the network's. The host name is theirs then, and not set for
+/// one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedNamespaces {
+    /// System V IPC and POSIX queues.
+    pub ipc: PathBuf,
+    /// The host name.
+    pub uts: PathBuf,
 }
 
 /// Where the payload is in the hierarchy of control groups.
@@ -209,7 +221,7 @@ pub fn build(
         .path(around.root.clone())
         .readonly(options.read_only)
         .build()?;
-    let spec = SpecBuilder::default()
+    let mut spec = SpecBuilder::default()
         .version(VERSION)
         .root(root)
         .hostname(around.host_name.clone())
@@ -218,6 +230,9 @@ pub fn build(
         .linux(linux::section(options, around)?)
         .annotations(annotations(options, &config))
         .build()?;
+    if around.shared.is_some() {
+        spec.set_hostname(None);
+    }
     Ok(spec)
 }
 

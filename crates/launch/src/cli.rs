@@ -10,6 +10,7 @@ use container_model::ImageReference;
 use container_model::name::Name;
 
 use crate::network_command::NetworkCommand;
+use crate::pod_command::PodCommand;
 use crate::pull::{PullSettings, PullWhen};
 use crate::run_arguments::RunArguments;
 use crate::running::command_line::RunningCommand;
@@ -42,6 +43,9 @@ pub(crate) enum Command {
     /// Make, list and remove networks
     #[command(subcommand)]
     Network(NetworkCommand),
+    /// Make and remove pods; units of `.pod` files call this
+    #[command(subcommand, hide = true)]
+    Pod(PodCommand),
     /// Make, list and remove volumes
     #[command(subcommand)]
     Volume(VolumeCommand),
@@ -71,7 +75,7 @@ pub(crate) struct EndedArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArguments {
-    /// Files that end with .container, .network, .volume or .image; drop-ins beside them are read too
+    /// Files that end with .container, .pod, .network, .volume or .image; drop-ins beside them are read too
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// Print the units that are made of them

@@ -13,6 +13,7 @@ mod images;
 mod load;
 mod monitor_arguments;
 mod network_command;
+mod pod_command;
 mod progress;
 mod prune;
 mod pull;
@@ -106,6 +107,7 @@ fn perform(command: Command) -> anyhow::Result<()> {
         Command::Save(arguments) => runtime.block_on(images::save(&arguments)),
         Command::Prune(arguments) => runtime.block_on(prune::run(&arguments)),
         Command::Network(command) => network_command::perform(command),
+        Command::Pod(command) => pod_command::perform(&command),
         Command::Volume(command) => volume_command::perform(command),
         Command::Clean(arguments) => runtime.block_on(run::clean(&arguments)),
         Command::Completions { shell } => completions(shell),

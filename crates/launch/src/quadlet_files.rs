@@ -71,14 +71,13 @@ pub(crate) fn search(folders: &[PathBuf]) -> anyhow::Result<BTreeMap<String, Pat
     Ok(found)
 }
 
-/// All files that others may name.
+/// All files that others may name, and the containers that name pods. What cannot be read is told when it is judged itself.
 pub(crate) fn siblings(folders: &[PathBuf]) -> anyhow::Result<Siblings> {
-    let mut files = Vec::new();
-    for (name, path) in search(folders)? {
-        if quadlet::is_sibling(&name) {
-            files.push(read(&path, folders)?);
-        }
-    }
+    let all = search(folders)?.into_iter();
+    let sources = all.filter(|(name, _)| quadlet::is_unit_source(name));
+    let files: Vec<QuadletFile> = sources
+        .filter_map(|(_, path)| read(&path, folders).ok())
+        .collect();
     Ok(Siblings::of(&files))
 }
 

@@ -13,6 +13,8 @@ mod held;
 mod image_files;
 mod monitor_words;
 mod network;
+mod pod;
+mod pod_creation;
 mod registration;
 mod root;
 pub(crate) mod terminal;
@@ -39,6 +41,8 @@ use crate::record;
 use crate::run_arguments::{Notify, RunArguments};
 use folder::ContainerFolder;
 use held::Held;
+use pod::Pod;
+pub(crate) use pod_creation::{create as create_pod, remove as remove_pod};
 use unit::Unit;
 
 const MONITOR: &str = "/usr/lib/keelson/launch-monitor";
@@ -53,7 +57,11 @@ pub(crate) struct Prepared {
 
 /// Makes everything ready for the monitor.
 pub(crate) async fn prepare(arguments: &RunArguments) -> anyhow::Result<Prepared> {
-    let options = arguments.options()?;
+    let mut options = arguments.options()?;
+    let pod = arguments.pod.as_ref().map(Pod::find).transpose()?;
+    if let Some(pod) = &pod {
+        options = pod.joined(options)?;
+    }
     options.check()?;
     refuse(&options)?;
     let asked = registration::asked(arguments, &options)?;
@@ -68,7 +76,12 @@ pub(crate) async fn prepare(arguments: &RunArguments) -> anyhow::Result<Prepared
     // What one of that name left that was killed with its monitor.
     held::give_back(&name)?;
     registration::remove(&name)?;
-    let prepared = fill(arguments, &options, &asked, &unit, &name, &store, folder).await;
+    let wanted = Wanted {
+        options: &options,
+        asked: &asked,
+        pod,
+    };
+    let prepared = fill(arguments, wanted, &unit, &name, &store, folder).await;
     if prepared.is_err() {
         let _unmounted = root::unmount_here();
         let _given_back = held::give_back(&name);
@@ -169,10 +182,16 @@ async fn remove_root(store: &Store, name: &Name) -> anyhow::Result<()> {
     store.remove_container_root(name.as_str()).await
 }
 
+/// What the command line says, understood.
+struct Wanted<'a> {
+    options: &'a ContainerOptions,
+    asked: &'a Asked,
+    pod: Option<Pod>,
+}
+
 async fn fill(
     arguments: &RunArguments,
-    options: &ContainerOptions,
-    asked: &Asked,
+    wanted: Wanted<'_>,
     unit: &Unit,
     name: &Name,
     store: &Store,
@@ -185,8 +204,13 @@ async fn fill(
         .await
         .with_context(|| reference.to_string())?;
     root::mount_privately(&root)?;
+    let Wanted {
+        options,
+        asked,
+        pod,
+    } = wanted;
     let options = &with_image_volumes(options, &unpacked.configuration);
-    let held = Held::take(name, unit, options)?;
+    let held = Held::take(name, unit, options, pod)?;
     let stop_signal = container_model::spec::stop_signal(options, &unpacked.configuration)?;
     bundle::write(
         &folder,

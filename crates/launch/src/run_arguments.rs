@@ -48,9 +48,16 @@ pub(crate) enum Notify {
 
 /// What one `--publish` says: a range is several.
 #[derive(Debug, Clone)]
-struct Ports(Vec<PublishedPort>);
+pub(crate) struct Ports(Vec<PublishedPort>);
 
-fn parse_ports(text: &str) -> Result<Ports, Malformed> {
+impl Ports {
+    /// Each of them.
+    pub(crate) fn all(&self) -> Vec<PublishedPort> {
+        self.0.clone()
+    }
+}
+
+pub(crate) fn parse_ports(text: &str) -> Result<Ports, Malformed> {
     port::parse(text).map(Ports)
 }
 
@@ -112,6 +119,13 @@ pub(crate) struct RunArguments {
         default_value = "bridge"
     )]
     network: Network,
+    /// Share network, System V IPC and host name with others; the pod's unit runs
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with_all = ["network", "ip", "ip6", "network_alias", "mac_address", "publish", "hostname", "add_host", "dns", "dns_search", "dns_option", "shm_size"]
+    )]
+    pub(crate) pod: Option<Name>,
     /// An address of the container's own choice
     #[arg(long, value_name = "ADDRESS")]
     ip: Option<Ipv4Addr>,
@@ -238,11 +252,7 @@ impl RunArguments {
             address_v6: self.ip6,
             network_aliases: self.network_alias.clone(),
             mac_address: self.mac_address,
-            ports: self
-                .publish
-                .iter()
-                .flat_map(|ports| ports.0.clone())
-                .collect(),
+            ports: self.publish.iter().flat_map(Ports::all).collect(),
             host_name: self.hostname.clone(),
             hosts: self.add_host.clone(),
             dns_servers: self.dns.clone(),

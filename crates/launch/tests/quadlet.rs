@@ -45,7 +45,7 @@ fn check_prints_units_or_what_is_wrong() {
         "bad.container",
         "[Container]\nImage=busybox\nPublishPorts=80\nMemory=1\nNetwork=none\n",
     );
-    write(root.path(), "data.pod", "[Pod]\n");
+    write(root.path(), "data.kube", "[Kube]\n");
     let path = |name: &str| root.path().join(name).display().to_string();
     let good = check(&[&path("web.container")]);
     assert!(
@@ -58,7 +58,7 @@ fn check_prints_units_or_what_is_wrong() {
     assert!(text.contains(" busybox httpd -f\n"), "{text}");
     let bad = check(&[
         &path("bad.container"),
-        &path("data.pod"),
+        &path("data.kube"),
         &path("none.container"),
     ]);
     assert_eq!(bad.status.code(), Some(1));
@@ -71,7 +71,7 @@ fn check_prints_units_or_what_is_wrong() {
         "{text}"
     );
     assert!(
-        lines[2].starts_with("data.pod: `.pod` files are not supported"),
+        lines[2].starts_with("data.kube: `.kube` files are not supported"),
         "{text}"
     );
     assert!(lines[3].contains("none.container: No such file"), "{text}");

@@ -1,10 +1,16 @@
-//! What systemd is told: ready, status, reloading, stopping, alive. Without systemd nobody is told.
+//! What systemd is told: ready, status, reloading, stopping, alive, and which descriptors it is to hold. Without systemd nobody is told.
 //!
 //! Does not take the sockets that systemd passes, and asks it for nothing.
 
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+
+/// The kernel's limit is 253.
+const DESCRIPTORS_AT_ONCE: usize = 200;
 
 /// It fails only if systemd went away; then nobody is left to tell.
 fn tell(states: &[NotifyState<'_>]) {
@@ -45,6 +51,21 @@ pub fn reloaded() {
 /// The end begins, with a line on what is still done.
 pub fn stopping(status: &str) {
     tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
+}
+
+/// Has systemd hold descriptors for as long as the unit is there, without looking at what becomes of them. The unit needs
+/// `FileDescriptorStoreMax=`. When this returns systemd has them, and this process may end.
+pub fn hold(descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let states = [NotifyState::FdStore, NotifyState::Custom("FDPOLL=0")];
+    for some in descriptors.chunks(DESCRIPTORS_AT_ONCE) {
+        sd_notify::notify_with_fds(&states, some)?;
+    }
+    let (mut own, theirs) = UnixStream::pair()?;
+    sd_notify::notify_with_fds(&[NotifyState::Custom("BARRIER=1")], &[theirs.as_fd()])?;
+    drop(theirs);
+    // It ends when systemd closes the other side: what was sent before is in its hands then.
+    own.read_to_end(&mut Vec::new())?;
+    Ok(())
 }
 
 /// Says that the runtime still turns, twice in the time that systemd allows.

@@ -9,7 +9,7 @@ use super::keys::{self, Check, Handling};
 use super::problem::Problem;
 use super::siblings::{Siblings, translate, unit_of};
 use super::source::{Entry, QuadletFile, entries, last, list};
-use super::{GeneratedUnit, install, service};
+use super::{GeneratedUnit, install, pod, service};
 use crate::mount::{MountSource, parse_volume};
 use crate::network::Network;
 use crate::reference::ImageReference;
@@ -100,11 +100,13 @@ fn check_key(entry: &Entry, problems: &mut Vec<Problem>) {
 
 /// What must be there before.
 #[derive(Default)]
-struct Needs {
+pub(super) struct Needs {
     /// Paths of the machine that must be mounted.
     mounts: Vec<String>,
     /// Units that make networks and volumes, and pull images.
-    units: Vec<String>,
+    pub(super) units: Vec<String>,
+    /// The pod's unit, without which the container is not.
+    pod: Option<String>,
 }
 
 /// A command line that grows.
@@ -114,7 +116,7 @@ pub(super) struct Translation<'a> {
     entries: &'a [Entry],
     siblings: &'a Siblings,
     pub(super) words: Vec<String>,
-    needs: Needs,
+    pub(super) needs: Needs,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -263,6 +265,8 @@ impl Translation<'_> {
             "Volume" => self.volumes(key),
             "Mount" => self.mounts(key),
             "Network" => self.network(key),
+            "Pod" => self.pod(key),
+            "StartWithPod" => self.start_with_pod(key),
             // `Image`, `Exec` and `Group` have their place elsewhere.
             _ => {}
         }
@@ -397,20 +401,58 @@ impl Translation<'_> {
 
     /// What a file beside this one makes; its unit is started before.
     fn sibling(&mut self, entry: &Entry, file: &str) -> Option<String> {
-        let found = self.siblings.name(file).zip(unit_of(file));
-        let Some((name, unit)) = found else {
-            let text = format!("there is no file {file}");
-            self.problems.push(entry.problem(text));
-            return None;
-        };
+        let (name, unit) = self.made_by(entry, file)?;
         if !self.needs.units.contains(&unit) {
             self.needs.units.push(unit);
         }
-        Some(name.to_owned())
+        Some(name)
+    }
+
+    /// What a file beside this one makes, and its unit.
+    fn made_by(&mut self, entry: &Entry, file: &str) -> Option<(String, String)> {
+        let found = self.siblings.name(file).zip(unit_of(file));
+        if found.is_none() {
+            let text = format!("there is no file {file}");
+            self.problems.push(entry.problem(text));
+        }
+        found.map(|(name, unit)| (name.to_owned(), unit))
+    }
+
+    fn pod(&mut self, key: &str) {
+        let Some(entry) = last(self.entries, SECTION, key) else {
+            return;
+        };
+        let file = &entry.value;
+        if !file.ends_with(".pod") {
+            let text = format!("`{file}` is no pod: the name of a file is wanted, `NAME.pod`");
+            self.problems.push(entry.problem(text));
+            return;
+        }
+        for key in pod::ITS_OWN {
+            if let Some(entry) = last(self.entries, SECTION, key) {
+                let text = format!("it is the pod's: write it into {file}");
+                self.problems.push(entry.problem(text));
+            }
+        }
+        if let Some((name, unit)) = self.made_by(entry, file) {
+            self.option("--pod", &name);
+            self.needs.pod = Some(unit);
+        }
+    }
+
+    /// What it says is for the pod's unit.
+    fn start_with_pod(&mut self, key: &str) {
+        self.boolean(key);
+        if let Some(entry) = last(self.entries, SECTION, key)
+            && last(self.entries, SECTION, "Pod").is_none()
+        {
+            self.problems
+                .push(entry.problem("it needs `Pod=` beside it"));
+        }
     }
 
     fn network(&mut self, key: &str) {
-        let entries = list(self.entries, SECTION, key);
+        let entries = list(self.entries, self.section, key);
         for other in entries.iter().skip(1) {
             let text = "a container is in one network: several are not supported yet";
             self.problems.push(other.problem(text));
@@ -515,6 +557,10 @@ fn text(
     }
     for unit in &needs.units {
         options.push(("Unit", "Requires", unit.clone()));
+        options.push(("Unit", "After", unit.clone()));
+    }
+    if let Some(unit) = &needs.pod {
+        options.push(("Unit", "BindsTo", unit.clone()));
         options.push(("Unit", "After", unit.clone()));
     }
     for path in &needs.mounts {

@@ -142,9 +142,9 @@ pub(super) fn is_delay(text: &str) -> Result<(), Malformed> {
 
 const STARTUP: &str = "there is one check, whose failures do not count in `HealthStartPeriod=`";
 const HEALTH_LOG: &str = "the last five checks are kept, as with Docker: see `launch inspect`";
-const IDENTIFIERS: &str = "user namespaces are not supported";
+pub(super) const IDENTIFIERS: &str = "user namespaces are not supported";
 const SELINUX: &str = "SELinux is not in the image";
-const PODMAN: &str = "it is about podman alone";
+pub(super) const PODMAN: &str = "it is about podman alone";
 
 /// Every key that podman's Quadlet has in `[Container]`.
 pub(super) const KEYS: &[(&str, Handling)] = &[
@@ -225,7 +225,7 @@ pub(super) const KEYS: &[(&str, Handling)] = &[
     ("NoNewPrivileges", Special),
     ("Notify", Special),
     ("PidsLimit", One("--pids-limit", is::<PidsLimit>)),
-    ("Pod", Refused("pods are not supported")),
+    ("Pod", Special),
     ("PodmanArgs", Refused(PODMAN)),
     ("PublishPort", Each("--publish", is_ports)),
     ("Pull", One("--pull", is_pull)),
@@ -251,7 +251,7 @@ pub(super) const KEYS: &[(&str, Handling)] = &[
     ("SecurityLabelType", Refused(SELINUX)),
     ("ServiceName", Refused("the unit has the file's name")),
     ("ShmSize", One("--shm-size", is::<MemorySize>)),
-    ("StartWithPod", Refused("pods are not supported")),
+    ("StartWithPod", Special),
     ("StopSignal", One("--stop-signal", is::<Signal>)),
     ("StopTimeout", One("--stop-timeout", is_seconds)),
     ("SubGIDMap", Refused(IDENTIFIERS)),

@@ -7,21 +7,20 @@ use systemd_unit::{UnitFile, UnitName};
 
 use super::container::{Translation, about, has_default_dependencies, quoted};
 use super::keys::{
-    Handling, is, is_absolute, is_address, is_boolean, is_count, is_delay, is_pull, is_subnet,
-    similar_in,
+    Handling, PODMAN, is, is_absolute, is_address, is_boolean, is_count, is_delay, is_pull,
+    is_subnet, similar_in,
 };
 use super::problem::Problem;
 use super::siblings::{Siblings, resource_name, translate, unit_of};
 use super::source::{Entry, QuadletFile, entries, last, list};
-use super::{GeneratedUnit, install, service};
+use super::{GeneratedUnit, install, pod, service};
 use crate::name::Name;
 use crate::options::Label;
 use crate::reference::ImageReference;
 
 use Handling::{Each, Flag, One, Refused, Special, Words};
 
-const LAUNCH: &str = "/usr/bin/launch";
-const PODMAN: &str = "it is about podman alone";
+pub(super) const LAUNCH: &str = "/usr/bin/launch";
 const NO_DRIVERS: &str =
     "a volume is a folder of the machine: bind another with `Volume=/path:…` in the container";
 
@@ -36,12 +35,12 @@ const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
 
 /// What differs between them.
 pub(super) struct Kind {
-    section: &'static str,
+    pub(super) section: &'static str,
     /// What of `launch` is called, with the name behind all options.
-    command: &'static str,
+    pub(super) command: &'static str,
     /// Units that are there before, each with whether that is a default that can be switched off.
-    wants: &'static [(&'static str, bool)],
-    keys: &'static [(&'static str, Handling)],
+    pub(super) wants: &'static [(&'static str, bool)],
+    pub(super) keys: &'static [(&'static str, Handling)],
 }
 
 pub(super) const IMAGE: Kind = Kind {
@@ -145,28 +144,46 @@ pub(super) const VOLUME: Kind = Kind {
     ],
 };
 
-pub(super) fn generate(file: &QuadletFile, kind: &Kind) -> Result<GeneratedUnit, Vec<Problem>> {
+/// What a unit has beside what its file says.
+#[derive(Debug, Default)]
+pub(super) struct Extras {
+    /// Of [Unit].
+    pub(super) unit: Vec<(&'static str, String)>,
+    /// Of [Service], commands among it.
+    pub(super) service: Vec<(&'static str, String)>,
+}
+
+pub(super) fn generate(
+    file: &QuadletFile,
+    kind: &Kind,
+    siblings: &Siblings,
+) -> Result<GeneratedUnit, Vec<Problem>> {
     let mut problems = Vec::new();
     let entries = entries(file, &mut problems);
     let unit = unit_name(file, &mut problems);
     check_places(&entries, kind, &mut problems);
-    let siblings = Siblings::default();
-    let mut translation = Translation::new(file, kind.section, &entries, &siblings, problems);
+    let mut translation = Translation::new(file, kind.section, &entries, siblings, problems);
     translation.options(kind.keys);
     special(&mut translation, &entries, kind);
-    let name = name(file, kind, &entries, &mut translation);
-    let words: Vec<String> = translation.words.iter().map(|word| quoted(word)).collect();
+    let name = quoted(&name(file, kind, &entries, &mut translation));
+    let mut extras = extras(kind, &name, &entries);
+    if kind.section == pod::POD.section {
+        pod::add(
+            &mut extras,
+            &name,
+            siblings.started_with(&file.name),
+            &entries,
+        );
+    }
+    let required = translation.needs.units.iter();
+    let required = required.flat_map(|unit| [("Requires", unit.clone()), ("After", unit.clone())]);
+    extras.unit.splice(0..0, required);
+    let words = translation.words.iter().map(|word| quoted(word));
+    let mut command = vec![format!("{LAUNCH} {}", kind.command)];
+    command.extend(words.chain([name]));
+    extras.service.insert(0, ("ExecStart", command.join(" ")));
     let mut problems = translation.problems;
-    let command = [
-        &[format!("{LAUNCH} {}", kind.command)],
-        &words[..],
-        &[quoted(&name)],
-    ]
-    .concat()
-    .join(" ");
-    let stop =
-        is_deleted_on_stop(&entries).then(|| format!("{LAUNCH} network rm {}", quoted(&name)));
-    let text = text(file, kind, &entries, &command, stop, &mut problems);
+    let text = text(file, &entries, &extras, &mut problems);
     let links = unit
         .as_ref()
         .map(|unit| install::links(unit, &entries, &mut problems));
@@ -178,6 +195,21 @@ pub(super) fn generate(file: &QuadletFile, kind: &Kind) -> Result<GeneratedUnit,
         }),
         _ => Err(problems),
     }
+}
+
+fn extras(kind: &Kind, name: &str, entries: &[Entry]) -> Extras {
+    let mut extras = Extras::default();
+    for (unit, is_default) in kind.wants {
+        if !is_default || has_default_dependencies(entries) {
+            extras.unit.push(("Wants", (*unit).to_owned()));
+            extras.unit.push(("After", (*unit).to_owned()));
+        }
+    }
+    if is_deleted_on_stop(entries) {
+        let stop = format!("{LAUNCH} network rm {name}");
+        extras.service.push(("ExecStop", stop));
+    }
+    extras
 }
 
 fn unit_name(file: &QuadletFile, problems: &mut Vec<Problem>) -> Option<UnitName> {
@@ -237,6 +269,7 @@ fn special(translation: &mut Translation<'_>, entries: &[Entry], kind: &Kind) {
             let copy = "a new volume has what the first container's image has there";
             translation.only("Copy", &["true", "yes", "on", "1"], copy);
         }
+        "Pod" => translation.only("ExitPolicy", &["stop", "continue"], pod::EXIT_POLICIES),
         _ => {
             let own = "images are for this machine's processor";
             translation.only("Arch", &[ARCHITECTURE], own);
@@ -314,21 +347,20 @@ fn is_deleted_on_stop(entries: &[Entry]) -> bool {
 
 fn text(
     file: &QuadletFile,
-    kind: &Kind,
     entries: &[Entry],
-    command: &str,
-    stop: Option<String>,
+    extras: &Extras,
     problems: &mut Vec<Problem>,
 ) -> Option<String> {
     let source = format!("{}/{}", file.folder, file.name);
     let mut options: Vec<(&str, &str, String)> = vec![("Unit", "SourcePath", source)];
-    for (unit, is_default) in kind.wants {
-        if !is_default || has_default_dependencies(entries) {
-            options.push(("Unit", "Wants", (*unit).to_owned()));
-            options.push(("Unit", "After", (*unit).to_owned()));
-        }
-    }
+    let made = |section, pairs: &[(&'static str, String)]| {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(key, value)| (section, *key, value.clone()))
+            .collect::<Vec<_>>()
+    };
     let of = |section: &'static str| entries.iter().filter(move |entry| entry.section == section);
+    options.extend(made("Unit", &extras.unit));
     options.extend(of("Unit").map(|e| ("Unit", e.key.as_str(), translate(&e.key, &e.value))));
     for (key, value) in [
         ("Type", "oneshot"),
@@ -338,8 +370,7 @@ fn text(
         options.push(("Service", key, value.to_owned()));
     }
     options.extend(of("Service").map(|e| ("Service", e.key.as_str(), e.value.clone())));
-    options.push(("Service", "ExecStart", command.to_owned()));
-    options.extend(stop.map(|command| ("Service", "ExecStop", command)));
+    options.extend(made("Service", &extras.service));
     options.extend(of("Install").map(|e| ("Install", e.key.as_str(), e.value.clone())));
     let written = options
         .iter()
@@ -559,7 +590,7 @@ ExecStart=/usr/bin/launch pull --auth-file=/etc/a.json --policy=missing --retry=
 
     #[test]
     fn every_key_has_its_place_in_the_tables() {
-        for kind in [IMAGE, NETWORK, VOLUME] {
+        for kind in [IMAGE, NETWORK, pod::POD, VOLUME] {
             let names: Vec<&str> = kind.keys.iter().map(|(name, _)| *name).collect();
             let mut sorted = names.clone();
             sorted.sort_unstable();

@@ -1,9 +1,12 @@
-//! Files that other files name, and what is made by them is called: `.network`, `.volume` and `.image` files.
+//! Files that other files name, and what is made by them is called: `.network`, `.volume`, `.image` and `.pod` files; and which
+//! containers are in which pod.
 //!
 //! `web.network` is made by `web-network.service`, as podman has it, and the network is called `web` unless the file
 //! says otherwise. An image is called what its file says.
 
 use std::collections::BTreeMap;
+
+use systemd_unit::boolean;
 
 use super::source::{QuadletFile, entries, last};
 
@@ -11,28 +14,60 @@ use super::source::{QuadletFile, entries, last};
 const KINDS: &[(&str, &str, &str)] = &[
     ("image", "Image", "Image"),
     ("network", "Network", "NetworkName"),
+    ("pod", "Pod", "PodName"),
     ("volume", "Volume", "VolumeName"),
 ];
 
-/// Files that are there, with the names of what they make.
+/// Files that are there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Siblings(BTreeMap<String, String>);
+pub struct Siblings {
+    /// Names of what they make.
+    made: BTreeMap<String, String>,
+    /// Units of containers that start with a pod, by the pod's file.
+    members: BTreeMap<String, Vec<String>>,
+}
 
 impl Siblings {
     /// Of all files; those of other kinds count for nothing.
     pub fn of<'a>(files: impl IntoIterator<Item = &'a QuadletFile>) -> Self {
-        let named = |file: &QuadletFile| Some((file.name.clone(), resource_name(file)?));
-        Self(files.into_iter().filter_map(named).collect())
+        let mut all = Self::default();
+        for file in files {
+            if let Some(name) = resource_name(file) {
+                all.made.insert(file.name.clone(), name);
+            }
+            if let Some((pod, unit)) = membership(file) {
+                all.members.entry(pod).or_default().push(unit);
+            }
+        }
+        all
     }
 
-    /// What a file's network, volume or image is called.
+    /// What a file's network, volume, image or pod is called.
     pub(super) fn name(&self, file: &str) -> Option<&str> {
-        self.0.get(file).map(String::as_str)
+        self.made.get(file).map(String::as_str)
+    }
+
+    /// Units of containers that a pod's unit starts.
+    pub(super) fn started_with(&self, pod: &str) -> &[String] {
+        self.members.get(pod).map_or(&[], Vec::as_slice)
     }
 }
 
+/// The pod that starts a container, and the container's unit. Nobody knows which instances of a template there are.
+fn membership(file: &QuadletFile) -> Option<(String, String)> {
+    let stem = file.name.strip_suffix(".container")?;
+    if stem.ends_with('@') {
+        return None;
+    }
+    let all = entries(file, &mut Vec::new());
+    let pod = last(&all, "Container", "Pod")?.value.clone();
+    let starts = last(&all, "Container", "StartWithPod");
+    let starts = starts.and_then(|entry| boolean::parse(&entry.value));
+    (starts != Some(false)).then(|| (pod, format!("{stem}.service")))
+}
+
 /// Whether others may name a file.
-pub fn is_sibling(file: &str) -> bool {
+pub(super) fn is_sibling(file: &str) -> bool {
     kind(file).is_some()
 }
 
@@ -42,7 +77,7 @@ fn kind(file: &str) -> Option<(&str, &'static (&'static str, &'static str, &'sta
     (!stem.is_empty()).then_some((stem, kind))
 }
 
-/// What the file's network, volume or image is called.
+/// What the file's network, volume, image or pod is called.
 pub(super) fn resource_name(file: &QuadletFile) -> Option<String> {
     let (stem, (_, section, key)) = kind(&file.name)?;
     // Problems are told when the file itself is judged.

@@ -253,7 +253,9 @@ fn drop_ins_add_and_are_named() {
     file.drop_ins = vec![drop_in("\n[Container]\nPod=x\n")];
     assert_eq!(
         problems(&file),
-        ["web.container.d/10-more.conf:3: [Container] Pod: not supported: pods are not supported"]
+        [
+            "web.container.d/10-more.conf:3: [Container] Pod: `x` is no pod: the name of a file is wanted, `NAME.pod`"
+        ]
     );
 }
 
@@ -281,11 +283,11 @@ fn templates_are_enabled_by_an_instance() {
 #[test]
 fn other_types_are_refused_by_name() {
     assert!(
-        refused_type("a.pod")
+        refused_type("a.kube")
             .unwrap()
-            .contains("`.pod` files are not supported")
+            .contains("`.kube` files are not supported")
     );
-    for name in ["a.container", "a.network", "a.volume"] {
+    for name in ["a.container", "a.image", "a.network", "a.pod", "a.volume"] {
         assert_eq!(refused_type(name), None);
         assert!(is_unit_source(name));
     }

@@ -104,6 +104,16 @@ fn namespaces(network: &Network, around: &Surroundings) -> Result<Vec<LinuxNames
     ];
     let one = |kind| LinuxNamespaceBuilder::default().typ(kind).build();
     let mut all = kinds.into_iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    if let Some(shared) = &around.shared {
+        for namespace in &mut all {
+            let path = match namespace.typ() {
+                LinuxNamespaceType::Ipc => &shared.ipc,
+                LinuxNamespaceType::Uts => &shared.uts,
+                _ => continue,
+            };
+            namespace.set_path(Some(path.clone()));
+        }
+    }
     if *network != Network::Host {
         let mut own = one(LinuxNamespaceType::Network)?;
         own.set_path(around.network_namespace.clone());

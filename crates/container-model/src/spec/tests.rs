@@ -32,6 +32,7 @@ fn around() -> Surroundings {
         forced_environment: Vec::new(),
         cgroup: Cgroup::Own("/system.slice/a.service/payload".to_owned()),
         network_namespace: None,
+        shared: None,
         seccomp: None,
         devices: Vec::new(),
         volumes: HashMap::new(),
@@ -322,6 +323,27 @@ fn a_network_of_its_own_is_in_the_namespace_that_was_made() {
     options.network = Network::Host;
     let spec = build(&options, &shell(), &around).unwrap();
     assert_eq!(path_of(&spec), None);
+}
+
+#[test]
+fn what_is_shared_is_in_the_namespaces_of_others() {
+    let mut around = around();
+    let own = value(&built(&options()));
+    assert_eq!(own["hostname"], "h1");
+    around.shared = Some(SharedNamespaces {
+        ipc: "/run/pod/ipc".into(),
+        uts: "/run/pod/uts".into(),
+    });
+    let spec = value(&build(&options(), &shell(), &around).unwrap());
+    let namespaces = spec["linux"]["namespaces"].as_array().unwrap();
+    let path = |kind: &str| {
+        let found = namespaces.iter().find(|one| one["type"] == kind);
+        found.unwrap()["path"].clone()
+    };
+    assert_eq!(path("ipc"), "/run/pod/ipc");
+    assert_eq!(path("uts"), "/run/pod/uts");
+    assert_eq!(path("pid"), json!(null));
+    assert_eq!(spec["hostname"], json!(null), "the pod has one");
 }
 
 #[test]

@@ -20,6 +20,7 @@ use image_store::platform;
 
 use super::folder::ContainerFolder;
 use super::held::Held;
+use super::pod::Pod;
 use super::unit::Unit;
 use super::{capabilities, devices, files, image_files, monitor_words, root};
 use crate::run_arguments::{Notify, RunArguments};
@@ -37,7 +38,10 @@ pub(crate) fn write(
     arguments: &RunArguments,
     held: &Held,
 ) -> anyhow::Result<()> {
-    let host_name = host_name(options, name)?;
+    let host_name = match &held.pod {
+        Some(pod) => pod.host_name()?,
+        None => host_name(options, name)?,
+    };
     let around = Surroundings {
         root: root::MOUNT_POINT.into(),
         user: user(options, image)?,
@@ -45,10 +49,11 @@ pub(crate) fn write(
         forced_environment: forced(unit, arguments.notify),
         cgroup: unit.cgroup().clone(),
         network_namespace: held.network_namespace(),
+        shared: held.pod.as_ref().map(Pod::namespaces),
         seccomp: seccomp(options)?,
         devices: devices::find(options)?,
         volumes: held.volumes.folders.clone(),
-        bound: files::make(folder.path(), options, &host_name, held.attachment.as_ref())?,
+        bound: files::make(folder.path(), options, &host_name, held)?,
         oom_score_adjustment: oom_score_adjustment(),
         host_name,
     };
@@ -63,7 +68,7 @@ pub(crate) fn write(
 }
 
 /// In the machine's network it is the machine, by Docker's rule.
-fn host_name(options: &ContainerOptions, name: &Name) -> anyhow::Result<String> {
+pub(super) fn host_name(options: &ContainerOptions, name: &Name) -> anyhow::Result<String> {
     if let Some(name) = &options.host_name {
         return Ok(name.as_str().to_owned());
     }

@@ -15,6 +15,7 @@ use container_model::options::ContainerOptions;
 use container_model::spec::{BoundFile, INIT_TARGET};
 use container_network::Attachment;
 
+use super::held::Held;
 use super::network;
 
 /// Linked statically, so that it runs in every image.
@@ -22,8 +23,30 @@ const INIT: &str = "/usr/bin/catatonit";
 /// Where the container finds the socket for `sd_notify`.
 pub(crate) const NOTIFY_FOLDER: &str = "/run/notify";
 
-/// Makes them, and says where each belongs.
-pub(crate) fn make(
+/// Makes them, and says where each belongs. Those of names are the pod's for a container in one.
+pub(super) fn make(
+    folder: &Path,
+    options: &ContainerOptions,
+    host_name: &str,
+    held: &Held,
+) -> anyhow::Result<Vec<BoundFile>> {
+    let mut bound = match &held.pod {
+        Some(pod) => pod.files(),
+        None => write_names(folder, options, host_name, held.attachment.as_ref())?,
+    };
+    let notify = folder.join("notify");
+    std::fs::create_dir(&notify).with_context(|| notify.display().to_string())?;
+    std::fs::set_permissions(&notify, std::fs::Permissions::from_mode(0o755))?;
+    bound.push(bind(notify, NOTIFY_FOLDER, Access::ReadWrite));
+    bound.extend(secrets(folder, options)?);
+    if options.init {
+        bound.push(bind(INIT.into(), INIT_TARGET, Access::ReadOnly));
+    }
+    Ok(bound)
+}
+
+/// Makes those that say what a container, or a pod, and others are called.
+pub(super) fn write_names(
     folder: &Path,
     options: &ContainerOptions,
     host_name: &str,
@@ -46,14 +69,6 @@ pub(crate) fn make(
     )?;
     if let Some(text) = network::resolver(options, attachment)? {
         put("resolv.conf", "/etc/resolv.conf", &text)?;
-    }
-    let notify = folder.join("notify");
-    std::fs::create_dir(&notify).with_context(|| notify.display().to_string())?;
-    std::fs::set_permissions(&notify, std::fs::Permissions::from_mode(0o755))?;
-    bound.push(bind(notify, NOTIFY_FOLDER, Access::ReadWrite));
-    bound.extend(secrets(folder, options)?);
-    if options.init {
-        bound.push(bind(INIT.into(), INIT_TARGET, Access::ReadOnly));
     }
     Ok(bound)
 }

@@ -113,6 +113,11 @@ fn sweep_file() -> anyhow::Result<(File, PathBuf)> {
     Ok((file, path))
 }
 
+/// Holds a name that no container has, until what is returned is dropped, and every copy of it. None if one has it.
+pub(super) fn hold_name(name: &Name) -> anyhow::Result<Option<File>> {
+    lock_after_sweep(name)
+}
+
 /// The lock, or none if a container has it. Whoever sweeps has it for a moment, too, and is waited for.
 fn lock_after_sweep(name: &Name) -> anyhow::Result<Option<File>> {
     if let Some(lock) = lock(name)? {

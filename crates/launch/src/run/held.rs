@@ -1,4 +1,5 @@
-//! What a container holds of the machine while it runs: its network, its ports and its volumes.
+//! What a container holds of the machine while it runs: its network, its ports and its volumes. One in a pod holds no
+//! network: the pod has it.
 //!
 //! All of it is held by descriptors, which the monitor gets: whoever is killed holds nothing any more.
 
@@ -11,6 +12,7 @@ use container_model::options::ContainerOptions;
 use container_network::Attachment;
 
 use super::folder::keep_across_exec;
+use super::pod::Pod;
 use super::unit::Unit;
 use super::{network, volumes};
 
@@ -18,6 +20,8 @@ use super::{network, volumes};
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) attachment: Option<Attachment>,
+    pub(super) pod: Option<Pod>,
+    ports: Vec<BoundPort>,
     pub(super) volumes: volumes::Taken,
 }
 
@@ -27,25 +31,40 @@ impl Held {
         name: &Name,
         unit: &Unit,
         options: &ContainerOptions,
+        pod: Option<Pod>,
     ) -> anyhow::Result<Self> {
+        // First: a volume may take long to fill, and a port that is in use is told at once.
+        let (attachment, ports) = match &pod {
+            Some(pod) => (None, pod.ports()?),
+            None => {
+                let attachment = network::connect(name, unit, options)?;
+                let connection = attachment.as_ref().map(Attachment::connection);
+                let ports = connection.map_or(Vec::new(), |one| one.ports.clone());
+                (attachment, ports)
+            }
+        };
         Ok(Self {
-            // First: a volume may take long to fill, and a port that is in use is told at once.
-            attachment: network::connect(name, unit, options)?,
+            attachment,
+            pod,
+            ports,
             volumes: volumes::take(name, options)?,
         })
     }
 
     /// By which path the runtime finds the namespace of the network.
     pub(super) fn network_namespace(&self) -> Option<PathBuf> {
-        self.attachment
-            .as_ref()
-            .map(|one| one.namespace_path().into())
+        match &self.pod {
+            Some(pod) => pod.network_namespace(),
+            None => {
+                let attachment = self.attachment.as_ref();
+                attachment.map(|one| one.namespace_path().into())
+            }
+        }
     }
 
     /// What of the machine leads to the container.
     pub(super) fn ports(&self) -> &[BoundPort] {
-        let connection = self.attachment.as_ref().map(Attachment::connection);
-        connection.map_or(&[][..], |connection| connection.ports.as_slice())
+        &self.ports
     }
 
     fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
@@ -59,16 +78,18 @@ impl Held {
     }
 }
 
-/// Removes what was made for a container. That there is nothing is no error, and one failure does not hinder the other.
+/// Removes what was made for a container, or a pod. That there is nothing is no error, and one failure does not hinder the other.
 pub(super) fn give_back(name: &Name) -> anyhow::Result<()> {
     let disconnected = network::disconnect(name);
     let removed = volumes::remove_nameless(name);
-    disconnected.and(removed)
+    let pod = Pod::held_by(name).map_or(Ok(()), |pod| pod.remove());
+    disconnected.and(removed).and(pod)
 }
 
-/// Which containers something was made for.
+/// Which containers and pods something was made for.
 pub(super) fn holders() -> Vec<Name> {
     let mut names = network::connected();
     names.extend(volumes::with_nameless());
+    names.extend(Pod::holders());
     names
 }

@@ -9,9 +9,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use container_model::environment::Variable;
 use container_model::name::Name;
-use container_model::network::BoundPort;
 use container_model::options::ContainerOptions;
-use container_model::port::{HostPort, PublishedPort};
+use container_model::port::PublishedPort;
 use container_model::registration::{
     ANNOUNCED, Announcement, Asked, ContainerPorts, FILE, Health, SETTINGS, Settings, services,
 };
@@ -19,6 +18,7 @@ use image_store::store::Image;
 
 use super::folder::ContainerFolder;
 use super::held::Held;
+use super::pod::published;
 use super::unit::Unit;
 use crate::run_arguments::RunArguments;
 
@@ -117,15 +117,6 @@ pub(super) fn write(
     std::fs::write(&path, text).with_context(|| path.display().to_string())?;
     std::fs::create_dir_all(ANNOUNCED).context(ANNOUNCED)?;
     Ok(true)
-}
-
-fn published(port: &BoundPort) -> PublishedPort {
-    PublishedPort {
-        address: port.address,
-        host: HostPort::Given(port.host),
-        container: port.container,
-        protocol: port.protocol,
-    }
 }
 
 /// Of this process, in the kernel's ticks since the boot.
