@@ -7,6 +7,7 @@ mod archive;
 mod bollard;
 mod distribution;
 mod engine;
+mod engine_attach;
 mod engine_copy;
 mod engine_health;
 mod engine_images;

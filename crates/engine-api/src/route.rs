@@ -86,6 +86,8 @@ pub enum ContainerRoute {
     Logs,
     /// `POST attach`
     Attach,
+    /// `GET attach/ws`
+    AttachWebSocket,
     /// `POST resize`
     Resize,
     /// `POST pause`
@@ -212,6 +214,7 @@ fn container(method: &str, rest: &[&str]) -> Option<Route> {
         ("DELETE", [id]) => to(id, To::Delete),
         ("GET", [id, "json"]) => to(id, To::Inspect),
         ("GET", [id, "logs"]) => to(id, To::Logs),
+        ("GET", [id, "attach", "ws"]) => to(id, To::AttachWebSocket),
         ("GET", [id, "stats"]) => to(id, To::Stats),
         ("GET", [id, "top"]) => to(id, To::Top),
         ("GET", [id, "changes"]) => to(id, To::Changes),
@@ -237,7 +240,6 @@ fn container(method: &str, rest: &[&str]) -> Option<Route> {
                 _ => return None,
             },
         ),
-        (_, [_, "attach", "ws"]) => Some(Route::Missing("attaching by websocket")),
         (_, [_, "checkpoints", ..]) => Some(Route::Missing("checkpoints")),
         _ => None,
     }

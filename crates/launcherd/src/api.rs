@@ -63,6 +63,7 @@ fn wants_body(route: &Route) -> bool {
                 _,
                 ContainerRoute::Update
                     | ContainerRoute::Attach
+                    | ContainerRoute::AttachWebSocket
                     | ContainerRoute::ArchivePut
                     | ContainerRoute::Exec
             )
@@ -143,7 +144,10 @@ async fn container(
             containers::update(engine, record, &body(request).await?).await?;
             return answer::json(&serde_json::json!({"Warnings": []}));
         }
-        To::Attach => return attach::attach(engine, record, query, request).await,
+        To::Attach | To::AttachWebSocket => {
+            let by_websocket = to == To::AttachWebSocket;
+            return attach::attach(engine, record, query, request, by_websocket).await;
+        }
         To::Resize => {
             attach::resize(&record, query).await?;
             return Ok(answer::bytes(hyper::StatusCode::OK, "text/plain", ""));

@@ -1,6 +1,8 @@
-//! `attach`: a client at the streams of a container's payload, from now on or from its start, until it ends.
+//! `attach`: a client at the streams of a container's payload, from now on or from its start, until it ends; with `logs`
+//! what was written before comes first.
 //!
-//! The container's monitor has the streams; the payload waits for a client that does not read, as with Docker.
+//! The container's monitor has the streams; the payload waits for a client that does not read, as with Docker. What was
+//! written before is the journal's, by lines: what is written in the very moment of attaching may come twice, and is not lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +20,8 @@ use tokio::sync::{broadcast, oneshot};
 use crate::answer::Answer;
 use crate::attachments::Attached;
 use crate::engine::{Change, Engine};
-use crate::hijack::{Client, Format, Hijack, Input};
+use crate::hijack::{Client, Format, Hijack, Input, Output};
+use crate::logs;
 use crate::monitor::{Connection, Receiving, Sending};
 use crate::outlet::{Outlet, Room, outlet};
 
@@ -31,6 +34,9 @@ struct Wanted {
     attach: Attach,
     /// Whether there is to be any stream at all.
     is_stream: bool,
+    /// Whether what was written before comes first.
+    with_logs: bool,
+    has_terminal: bool,
     /// Whether the end of the client's input is that of the payload's; otherwise the client leaves by it.
     ends_input: bool,
     keys: DetachKeys,
@@ -48,12 +54,8 @@ enum Turn {
 }
 
 impl Wanted {
-    fn parse(record: &Record, query: &Query) -> Result<Self, ApiError> {
-        if query.flag("logs") {
-            return Err(ApiError::not_implemented(
-                "what was written before, when attaching: see logs",
-            ));
-        }
+    /// A websocket has both streams in one.
+    fn parse(record: &Record, query: &Query, by_websocket: bool) -> Result<Self, ApiError> {
         let keys = query.text("detachKeys").map(str::parse).transpose();
         let keys: Option<DetachKeys> =
             keys.map_err(|error| ApiError::bad_request(format!("detachKeys: {error}")))?;
@@ -67,9 +69,11 @@ impl Wanted {
                 wait: true,
             },
             is_stream: query.flag("stream"),
+            with_logs: query.flag("logs"),
+            has_terminal: record.has_terminal,
             ends_input: is_once && !record.has_terminal,
             keys: keys.unwrap_or_default(),
-            format: Format::of(record.has_terminal),
+            format: Format::of(record.has_terminal || by_websocket),
         })
     }
 }
@@ -80,8 +84,9 @@ pub(crate) async fn attach(
     record: Record,
     query: &Query,
     mut request: Request<Incoming>,
+    by_websocket: bool,
 ) -> Answer {
-    let wanted = Wanted::parse(&record, query)?;
+    let wanted = Wanted::parse(&record, query, by_websocket)?;
     // In this order nothing that happens meanwhile is missed.
     let changes = engine.changes.subscribe();
     let run = engine.records.last_run(&record.id);
@@ -89,7 +94,11 @@ pub(crate) async fn attach(
     let waiting = engine.attachments.wait(&record.id);
     let state = engine.state(&record).await?;
     is_attachable(&record, &state)?;
-    let hijack = Hijack::of(&mut request);
+    let hijack = if by_websocket {
+        Hijack::of_websocket(&mut request)?
+    } else {
+        Hijack::of(&mut request)
+    };
     let (coming, response) = hijack.accept(wanted.format, Some(request.into_body()));
     engine.tell("attach", &record);
     let engine = Arc::clone(engine);
@@ -97,7 +106,16 @@ pub(crate) async fn attach(
         let Some(mut client) = coming.client().await else {
             return;
         };
-        let turn = if state.is_alive() {
+        let is_alive = state.is_alive();
+        // What runs is attached to first: nothing is to be missed between.
+        if wanted.with_logs && !(is_alive && wanted.is_stream) {
+            replay(&record, &wanted, &mut client.output).await;
+            if !wanted.is_stream {
+                client.output.end().await;
+                return;
+            }
+        }
+        let turn = if is_alive {
             Turn::Live
         } else {
             tokio::select! {
@@ -108,11 +126,22 @@ pub(crate) async fn attach(
         if let Some(connection) = connected(&engine, &record, turn, wanted.attach).await
             && wanted.is_stream
         {
+            if wanted.with_logs && is_alive {
+                replay(&record, &wanted, &mut client.output).await;
+            }
             join(&engine, &record, &mut client, connection, wanted).await;
         }
         client.output.end().await;
     });
     Ok(response)
+}
+
+/// Sends what was written until now. A client that is gone is noticed by whoever comes next.
+async fn replay(record: &Record, wanted: &Wanted, output: &mut Output) {
+    let streams = (wanted.attach.output, wanted.attach.error);
+    if let Err(error) = logs::replay(record, streams, wanted.format, output).await {
+        tracing::warn!("what {} wrote before: {error:#}", record.name);
+    }
 }
 
 fn is_attachable(record: &Record, state: &State) -> Result<(), ApiError> {
@@ -264,9 +293,10 @@ async fn pass_input(input: &mut Input, sending: &mut Sending, wanted: &mut Wante
         return std::future::pending().await;
     }
     while let Some(bytes) = input.next().await {
-        let typed = match wanted.format {
-            Format::Raw => wanted.keys.take(&bytes),
-            Format::Multiplexed => Typed::Input(bytes.to_vec()),
+        let typed = if wanted.has_terminal {
+            wanted.keys.take(&bytes)
+        } else {
+            Typed::Input(bytes.to_vec())
         };
         let (bytes, leaves) = match typed {
             Typed::Input(bytes) => (bytes, false),
@@ -324,15 +354,18 @@ mod tests {
     #[test]
     fn an_input_ends_if_it_is_for_one_client() {
         let query = Query::parse("stream=1&stdin=1&stdout=1&detachKeys=ctrl-a");
-        let parse =
-            |config, has_terminal| Wanted::parse(&record(config, has_terminal), &query).unwrap();
+        let parse = |config, has_terminal| {
+            Wanted::parse(&record(config, has_terminal), &query, false).unwrap()
+        };
         let once = parse(serde_json::json!({"StdinOnce": true}), false);
         assert!(once.ends_input && once.attach.input && once.attach.wait);
         assert!(!once.attach.error);
         assert!(!parse(serde_json::json!({"StdinOnce": true}), true).ends_input);
         assert!(!parse(serde_json::Value::Null, false).ends_input);
         let bad = Query::parse("detachKeys=ctrl-A");
-        let refused = Wanted::parse(&record(serde_json::Value::Null, false), &bad);
+        let refused = Wanted::parse(&record(serde_json::Value::Null, false), &bad, false);
         assert_eq!(refused.unwrap_err().status, 400);
+        let in_one = Wanted::parse(&record(serde_json::Value::Null, false), &query, true).unwrap();
+        assert_eq!((in_one.format, in_one.has_terminal), (Format::Raw, false));
     }
 }

@@ -1,15 +1,21 @@
 //! A connection that is a stream from here on, in both directions: the client of `attach` and of `exec`.
 //!
 //! Clients ask for it with an `Upgrade` header. Those that do not get the output as the answer's body, without
-//! chunks, until the connection ends; what they send as the request's body is the input.
+//! chunks, until the connection ends; what they send as the request's body is the input. Those that ask for a websocket get
+//! one, in whose messages the bytes are, of both streams.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use engine_api::version;
+use engine_api::{ApiError, version};
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt as _, StreamExt as _};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
+use hyper::header::{
+    CONNECTION, CONTENT_TYPE, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
+};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
@@ -17,6 +23,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::answer::{self, Body, Pieces};
 
@@ -37,11 +47,14 @@ pub(crate) enum Format {
 pub(crate) struct Hijack {
     upgrade: Option<OnUpgrade>,
     is_named: bool,
+    /// What a websocket's client wants to hear.
+    accept_key: Option<String>,
 }
 
 /// A client that is answered, and becomes a stream when the answer is sent.
 pub(crate) enum Coming {
     Upgraded(OnUpgrade),
+    WebSocket(OnUpgrade),
     Plain(Option<Incoming>, Pieces),
 }
 
@@ -54,6 +67,7 @@ pub(crate) struct Client {
 /// What it sends.
 pub(crate) enum Input {
     Stream(Bytes, OwnedReadHalf),
+    Messages(SplitStream<WebSocketStream<UnixStream>>),
     Body(Incoming),
     /// It cannot send anything.
     None,
@@ -62,6 +76,8 @@ pub(crate) enum Input {
 /// What it gets.
 pub(crate) enum Output {
     Stream(OwnedWriteHalf),
+    /// With a descriptor of the connection, to look whether the client is gone.
+    Messages(SplitSink<WebSocketStream<UnixStream>, Message>, OwnedFd),
     Pieces(Pieces),
 }
 
@@ -91,7 +107,26 @@ impl Hijack {
         Self {
             upgrade: wants_upgrade.then(|| hyper::upgrade::on(request)),
             is_named,
+            accept_key: None,
         }
+    }
+
+    /// Of a request for a websocket, which it must be.
+    pub(crate) fn of_websocket(request: &mut Request<Incoming>) -> Result<Self, ApiError> {
+        let headers = request.headers();
+        let protocol = headers.get(UPGRADE).and_then(|value| value.to_str().ok());
+        let is_asked = protocol.is_some_and(|word| word.eq_ignore_ascii_case("websocket"));
+        let key = headers.get(SEC_WEBSOCKET_KEY);
+        let Some(key) = key.filter(|_| is_asked) else {
+            return Err(ApiError::bad_request(
+                "this is for websockets: the headers Upgrade and Sec-WebSocket-Key are missing",
+            ));
+        };
+        let accept_key = Some(derive_accept_key(key.as_bytes()));
+        Ok(Self {
+            accept_key,
+            ..Self::of(request)
+        })
     }
 
     /// The answer that makes the connection a stream.
@@ -109,6 +144,12 @@ impl Hijack {
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        let accepted = self.accept_key.map(HeaderValue::try_from);
+        if let Some(Ok(key)) = accepted {
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(SEC_WEBSOCKET_ACCEPT, key);
+            return (Coming::WebSocket(upgrade), response);
+        }
         headers.insert(UPGRADE, HeaderValue::from_static("tcp"));
         let kind = format.content_type(self.is_named);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -119,8 +160,9 @@ impl Hijack {
 impl Coming {
     /// Waits until it is a stream; none if it went away before.
     pub(crate) async fn client(self) -> Option<Client> {
-        let upgrade = match self {
-            Self::Upgraded(upgrade) => upgrade,
+        let (upgrade, is_websocket) = match self {
+            Self::Upgraded(upgrade) => (upgrade, false),
+            Self::WebSocket(upgrade) => (upgrade, true),
             Self::Plain(body, pieces) => {
                 return Some(Client {
                     input: body.map_or(Input::None, Input::Body),
@@ -130,10 +172,26 @@ impl Coming {
         };
         let upgraded = upgrade.await.ok()?;
         let parts = upgraded.downcast::<TokioIo<UnixStream>>().ok()?;
+        if is_websocket {
+            return Client::by_messages(parts.io.into_inner(), &parts.read_buf).await;
+        }
         let (reading, writing) = parts.io.into_inner().into_split();
         Some(Client {
             input: Input::Stream(parts.read_buf, reading),
             output: Output::Stream(writing),
+        })
+    }
+}
+
+impl Client {
+    async fn by_messages(stream: UnixStream, ahead: &[u8]) -> Option<Self> {
+        let looked = stream.as_fd().try_clone_to_owned().ok()?;
+        let ahead = ahead.to_vec();
+        let socket = WebSocketStream::from_partially_read(stream, ahead, Role::Server, None);
+        let (sink, messages) = socket.await.split();
+        Some(Self {
+            input: Input::Messages(messages),
+            output: Output::Messages(sink, looked),
         })
     }
 }
@@ -148,6 +206,15 @@ impl Input {
                 let count = reading.read_buf(&mut buffer).await.ok()?;
                 (count > 0).then(|| buffer.freeze())
             }
+            Self::Messages(messages) => loop {
+                // Pings are answered on the way.
+                match messages.next().await?.ok()? {
+                    Message::Binary(bytes) => return Some(bytes),
+                    Message::Text(text) => return Some(text.into()),
+                    Message::Close(_) => return None,
+                    Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+                }
+            },
             Self::Body(body) => loop {
                 let frame = body.frame().await?.ok()?;
                 if let Ok(bytes) = frame.into_data() {
@@ -164,6 +231,7 @@ impl Output {
     pub(crate) async fn send(&mut self, piece: Bytes) -> bool {
         match self {
             Self::Stream(writing) => writing.write_all(&piece).await.is_ok(),
+            Self::Messages(sink, _) => sink.send(Message::Binary(piece)).await.is_ok(),
             Self::Pieces(pieces) => pieces.send(piece).await.is_ok(),
         }
     }
@@ -172,25 +240,36 @@ impl Output {
     pub(crate) async fn gone(&self) {
         match self {
             Self::Pieces(pieces) => pieces.closed().await,
-            Self::Stream(writing) => loop {
-                tokio::time::sleep(LOOKS).await;
-                if is_hung_up(writing.as_ref()) {
-                    return;
-                }
-            },
+            Self::Stream(writing) => hung_up(writing.as_ref()).await,
+            Self::Messages(_, connection) => hung_up(connection).await,
         }
     }
 
     /// There is no more.
     pub(crate) async fn end(self) {
-        if let Self::Stream(mut writing) = self {
-            let _gone = writing.shutdown().await;
+        match self {
+            Self::Stream(mut writing) => {
+                let _gone = writing.shutdown().await;
+            }
+            Self::Messages(mut sink, _) => {
+                let _gone = sink.close().await;
+            }
+            Self::Pieces(_) => {}
+        }
+    }
+}
+
+async fn hung_up(stream: impl AsFd) {
+    loop {
+        tokio::time::sleep(LOOKS).await;
+        if is_hung_up(&stream) {
+            return;
         }
     }
 }
 
 /// Whether both directions are over.
-fn is_hung_up(stream: &UnixStream) -> bool {
+fn is_hung_up(stream: &impl AsFd) -> bool {
     let mut looked = [PollFd::new(stream, PollFlags::empty())];
     let at_once = Timespec::default();
     matches!(poll(&mut looked, Some(&at_once)), Ok(1))

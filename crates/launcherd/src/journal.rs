@@ -22,6 +22,8 @@ pub(crate) struct Entry {
     pub(crate) message: Vec<u8>,
     /// When it was written to the journal.
     pub(crate) time: Timestamp,
+    /// When the monitor sent it there.
+    pub(crate) written: Timestamp,
     /// Where it stands.
     pub(crate) cursor: String,
 }
@@ -50,7 +52,7 @@ impl Reader {
         let mut command = Command::new("journalctl");
         command
             .args(["--output=json", "--all", "--no-pager", "--quiet"])
-            .arg("--output-fields=MESSAGE,PRIORITY")
+            .arg("--output-fields=MESSAGE,PRIORITY,_SOURCE_REALTIME_TIMESTAMP")
             .arg(format!("_SYSTEMD_UNIT={}", unit_name(id)))
             // Not what systemd and the launcher say of the unit.
             .arg(format!("CONTAINER_NAME={id}"));
@@ -118,6 +120,7 @@ fn parse(line: &str) -> Option<Entry> {
     let value: Value = serde_json::from_str(line).ok()?;
     let text = |name: &str| value[name].as_str();
     let micros: i64 = text("__REALTIME_TIMESTAMP")?.parse().ok()?;
+    let sent = text("_SOURCE_REALTIME_TIMESTAMP").and_then(|text| text.parse().ok());
     let stream = match text("PRIORITY") {
         Some("3") => Stream::Error,
         _ => Stream::Output,
@@ -135,6 +138,7 @@ fn parse(line: &str) -> Option<Entry> {
         stream,
         message,
         time: Timestamp::from_microsecond(micros).ok()?,
+        written: Timestamp::from_microsecond(sent.unwrap_or(micros)).ok()?,
         cursor: text("__CURSOR")?.to_owned(),
     })
 }
@@ -153,9 +157,11 @@ mod tests {
             (Stream::Error, &b"hi"[..])
         );
         assert_eq!(entry.time.as_microsecond(), 1_000_001);
-        let line =
-            r#"{"__CURSOR":"s=1","__REALTIME_TIMESTAMP":"1","PRIORITY":"6","MESSAGE":[255,0]}"#;
-        assert_eq!(parse(line).unwrap().message, [255, 0]);
+        let line = r#"{"__CURSOR":"s=1","__REALTIME_TIMESTAMP":"9","_SOURCE_REALTIME_TIMESTAMP":"7","PRIORITY":"6","MESSAGE":[255,0]}"#;
+        let later = parse(line).unwrap();
+        assert_eq!(later.message, [255, 0]);
+        let times = [entry.written, later.time, later.written];
+        assert_eq!(times.map(Timestamp::as_microsecond), [1_000_001, 9, 7]);
         assert_eq!(parse("{}"), None);
     }
 

@@ -10,7 +10,7 @@ use engine_api::{ApiError, Record};
 
 use crate::answer::{self, Answer, Pieces};
 use crate::engine::Engine;
-use crate::hijack::Format;
+use crate::hijack::{Format, Output};
 use crate::journal::{self, Entry, Range, Reader};
 
 /// What is wanted.
@@ -21,6 +21,7 @@ struct Wanted {
     follow: bool,
     range: Range,
     has_terminal: bool,
+    format: Format,
 }
 
 /// Answers with the entries.
@@ -74,6 +75,7 @@ impl Wanted {
                 after: None,
             },
             has_terminal,
+            format: Format::of(has_terminal),
         })
     }
 
@@ -88,12 +90,40 @@ impl Wanted {
         line.extend_from_slice(&entry.message);
         // As a terminal has it; the journal's lines are without.
         line.extend_from_slice(if self.has_terminal { b"\r\n" } else { b"\n" });
-        Some(if self.has_terminal {
-            line.into()
-        } else {
-            frame(entry.stream, &line).into()
+        Some(match self.format {
+            Format::Raw => line.into(),
+            Format::Multiplexed => frame(entry.stream, &line).into(),
         })
     }
+}
+
+/// Sends a client that is attached what was written until now: standard output, standard error, or both.
+pub(crate) async fn replay(
+    record: &Record,
+    (output, error): (bool, bool),
+    format: Format,
+    client: &mut Output,
+) -> anyhow::Result<()> {
+    let now = jiff::Timestamp::now();
+    let wanted = Wanted {
+        streams: streams(output, error),
+        timestamps: false,
+        follow: false,
+        range: Range::default(),
+        has_terminal: record.has_terminal,
+        format,
+    };
+    journal::sync().await;
+    let mut reader = Reader::open(&record.id, &wanted.range, false)?;
+    while let Some(entry) = reader.next().await? {
+        if entry.written <= now
+            && let Some(bytes) = wanted.bytes(&entry)
+            && !client.send(bytes).await
+        {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Sends entries, and with `follow` goes on until the container ends.
