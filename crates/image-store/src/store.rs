@@ -7,6 +7,7 @@ mod content;
 mod images;
 mod ingest;
 mod leases;
+mod root_mount;
 mod snapshots;
 
 use std::path::Path;
@@ -20,7 +21,7 @@ pub use content::BlobPieces;
 pub use images::Image;
 pub use ingest::{Begun, Committed, Ingest};
 pub use leases::Lease;
-pub use snapshots::RootMount;
+pub use root_mount::{MountError, RootMount};
 
 const SOCKET: &str = "/run/containerd/containerd.sock";
 /// Where containerd itself listens while it runs: the other socket leads there through a process that starts it.

@@ -1,6 +1,6 @@
 //! Snapshots: layers unpacked one over the other, and the writable one of each container.
 //!
-//! It mounts nothing: a [`RootMount`] is what somebody else mounts.
+//! It mounts nothing: that is [`RootMount`]'s.
 
 use std::collections::HashMap;
 
@@ -16,6 +16,7 @@ use containerd_client::services::v1::snapshots::{
 use containerd_client::tonic::{Code, Response, Status};
 use containerd_client::types::{Descriptor, Mount};
 
+use super::root_mount::RootMount;
 use super::{Store, found, new, plain};
 
 /// containerd's default on Linux, and ours.
@@ -24,17 +25,6 @@ const SNAPSHOTTER: &str = "overlayfs";
 const CONTAINER_LABEL: &str = "keelson.launch/container";
 /// What has it is kept until somebody removes it.
 const ROOT_LABEL: &str = "containerd.io/gc.root";
-
-/// One mount that makes a root file system.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RootMount {
-    /// `overlay` or `bind`.
-    pub kind: String,
-    /// What is bound.
-    pub source: String,
-    /// Options such as `upperdir=…`.
-    pub options: Vec<String>,
-}
 
 impl Store {
     /// Unpacks a layer over another, unless that was done.

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use engine_api::{ApiError, Record};
 use image_store::store::RootMount;
 use image_store::unpack;
@@ -19,10 +19,6 @@ use rustix::fs::{
     AtFlags, CWD, Mode, OFlags, ResolveFlags, Statx, StatxFlags, openat, openat2, readlinkat, statx,
 };
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen,
-};
 use tokio::sync::OwnedMutexGuard;
 
 use super::container_path::ContainerPath;
@@ -59,7 +55,10 @@ pub(super) async fn open(engine: &Engine, record: &Record) -> Result<Root, ApiEr
         Ok(None) => new_root(engine, record).await?,
         Err(error) => return Err(internal(&error)),
     };
-    let folder = mounted(&mount).map_err(|error| internal(&error))?;
+    let folder = mount
+        .mount()
+        .context("the container's root cannot be mounted");
+    let folder = folder.map_err(|error| internal(&error))?;
     Ok(Root {
         folder,
         _alone: Some(alone),
@@ -106,38 +105,6 @@ async fn new_root(engine: &Engine, record: &Record) -> Result<RootMount, ApiErro
         anyhow::Ok(root)
     };
     root.await.map_err(|error| internal(&error))
-}
-
-/// Mounts it nowhere: it is gone with the descriptor, however this process ends.
-fn mounted(root: &RootMount) -> anyhow::Result<OwnedFd> {
-    match root.kind.as_str() {
-        "overlay" => overlay(&root.options),
-        "bind" => openat(CWD, root.source.as_str(), FOLDER, Mode::empty()).map_err(Into::into),
-        other => bail!("the snapshotter wants a mount of type {other}, which is not supported"),
-    }
-    .context("the container's root cannot be mounted")
-}
-
-/// Each layer is an option of its own: an image may have more than fit into one.
-fn overlay(options: &[String]) -> anyhow::Result<OwnedFd> {
-    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    for option in options {
-        let told = || option.clone();
-        match option.split_once('=') {
-            Some(("lowerdir", folders)) => {
-                for folder in folders.split(':') {
-                    fsconfig_set_string(&context, "lowerdir+", folder).with_context(told)?;
-                }
-            }
-            Some((key, value)) => {
-                fsconfig_set_string(&context, key, value).with_context(told)?;
-            }
-            None => fsconfig_set_flag(&context, option.as_str()).with_context(told)?,
-        }
-    }
-    fsconfig_create(&context)?;
-    let flags = FsMountFlags::FSMOUNT_CLOEXEC;
-    Ok(fsmount(&context, flags, MountAttrFlags::empty())?)
 }
 
 impl Root {
