@@ -457,3 +457,41 @@ fn a_boot_starts_what_was_not_stopped() {
     docker(&node, &["start", "never"]);
     assert_eq!(inspect(&node, "never", ".State.Status"), "running");
 }
+
+#[test]
+fn what_is_killed_as_it_was_asked_for_fails_no_unit() {
+    let node = engine("e9");
+    let deaf = |name: &str| {
+        docker(
+            &node,
+            &[
+                "run",
+                "-d",
+                "--name",
+                name,
+                "--network=none",
+                "busybox:saved",
+                "sleep",
+                "1000",
+            ],
+        );
+    };
+    for (name, end) in [
+        ("in-time", &["stop", "-t", "1", "in-time"][..]),
+        ("signal", &["stop", "-s", "USR1", "-t", "1", "signal"]),
+        ("kill", &["kill", "kill"]),
+    ] {
+        deaf(name);
+        docker(&node, end);
+        assert_eq!(docker(&node, &["wait", name]), "137\n", "{name}");
+        assert_eq!(inspect(&node, name, ".State.ExitCode"), "137", "{name}");
+        let failed = node.run(&[
+            "systemctl",
+            "list-units",
+            "--failed",
+            "--plain",
+            "--no-legend",
+        ]);
+        assert!(!failed.contains("launch-"), "{name}: {failed}");
+    }
+}

@@ -249,3 +249,40 @@ fn a_payload_that_does_not_end_is_killed_and_cleaned_up_after() {
     assert_eq!(node.property("deaf.service", "ExecMainStatus"), "9");
     node.assert_nothing_left();
 }
+
+#[test]
+fn a_stop_that_was_asked_for_is_no_failure() {
+    // It hears no SIGTERM, as the first process of a namespace without a handler does not.
+    let deaf = |options: &str| {
+        let options = format!("--stop-timeout=1 {options}");
+        unit(&options, "busybox:saved", "sleep 1000")
+    };
+    let restarted = deaf(
+        "--health-cmd=false --health-interval=1s --health-retries=1 --health-on-failure=restart",
+    );
+    let node = Node::with_image(
+        "l9",
+        &[
+            ("/etc/systemd/system/deaf.service", &deaf("")),
+            ("/etc/systemd/system/sick.service", &restarted),
+        ],
+    );
+    let result = |unit: &str| node.property(unit, "Result");
+    for stop in [&["systemctl", "stop", "deaf"], &["launch", "stop", "deaf"]] {
+        node.run(&["systemctl", "start", "deaf"]);
+        node.run(stop);
+        assert_eq!(node.property("deaf", "ActiveState"), "inactive");
+        assert_eq!(result("deaf"), "success");
+        let all = node.run(&["launch", "inspect", "deaf"]);
+        let all: serde_json::Value = serde_json::from_str(&all).expect("JSON");
+        assert_eq!(all[0]["record"]["outcome"]["exited"]["code"], 137, "{all}");
+    }
+    // Who kills it without a stop, or finds it ill, sees a failure.
+    node.run(&["systemctl", "start", "deaf"]);
+    node.run(&["launch", "kill", "--signal=KILL", "deaf"]);
+    node.wait(&["systemctl", "is-failed", "deaf"], "failed\n");
+    assert_eq!(result("deaf"), "signal");
+    node.run(&["systemctl", "start", "sick"]);
+    node.wait(&["systemctl", "is-failed", "sick"], "failed\n");
+    node.assert_nothing_left();
+}

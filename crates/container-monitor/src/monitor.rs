@@ -16,7 +16,7 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open, pidfd_send_signal,
     set_child_subreaper, wait,
 };
-use signal_hook::consts::SIGTERM;
+use signal_hook::consts::{SIGKILL, SIGTERM};
 
 use crate::arguments::{Arguments, Output, Readiness};
 use crate::checkup::Checkup;
@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &Arguments) -> Ending {
         Ok(mut monitor) => {
             let ending = monitor.watch();
             monitor.finish(&ending);
-            ending
+            monitor.of_unit(ending)
         }
         Err(ending) => {
             let outcome = outcome(&ending, false);
@@ -98,6 +98,8 @@ pub(crate) struct Monitor<'a> {
     handle: OwnedFd,
     pub(crate) phase: Phase,
     pub(crate) is_ready: bool,
+    /// systemd, or whoever has its place, told this process to end.
+    is_told_to_end: bool,
     watchdog: Option<Watchdog>,
     pub(crate) executions: Vec<Execution>,
     pub(crate) last_execution: u64,
@@ -182,6 +184,7 @@ impl<'a> Monitor<'a> {
                 Until::Running => Phase::Running,
             },
             is_ready: false,
+            is_told_to_end: false,
             watchdog: Watchdog::of_unit(arguments.readiness),
             executions: Vec::new(),
             last_execution: 0,
@@ -220,6 +223,7 @@ impl<'a> Monitor<'a> {
             self.forward_output();
         }
         for signal in self.signals.take() {
+            self.is_told_to_end |= signal == SIGTERM;
             self.pass_on(signal);
         }
         self.serve();
@@ -329,6 +333,17 @@ impl<'a> Monitor<'a> {
             }
             other => other,
         }
+    }
+
+    /// The end that systemd sees. A payload that had to be killed after a stop that was asked for is no failure of its unit:
+    /// that ends as it was told to. Neither memory that was short nor an unhealthy payload is excused by that.
+    fn of_unit(&self, ending: Ending) -> Ending {
+        let was_killed = ending == Ending::Killed(SIGKILL);
+        let is_asked_for = self.is_told_to_end && self.arguments.unit.is_some();
+        if was_killed && is_asked_for && !cgroup::was_out_of_memory(self.arguments) {
+            return Ending::Killed(SIGTERM);
+        }
+        ending
     }
 
     /// What the payload wrote, to the journal and to who is attached. Gives back whether there was anything.

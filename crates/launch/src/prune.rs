@@ -5,6 +5,7 @@
 //! `container_model::housekeeping`; who needs an image is found out in `prune::needs`.
 
 mod needs;
+mod parts;
 
 use std::time::{Duration, SystemTime};
 
@@ -12,13 +13,14 @@ use anyhow::Context as _;
 use container_model::housekeeping::{self, Candidate, Disk, Settings};
 use container_model::name::Name;
 use image_store::store::{Image, Store};
-use image_store::{room, unpack, uses};
+use image_store::{room, uses};
 use serde::Serialize;
 
 use crate::cli::PruneArguments;
 use crate::network_command::print_json;
 use crate::run;
 use needs::Needs;
+use parts::Parts;
 
 /// What was removed, or would be.
 #[derive(Debug, Serialize)]
@@ -76,7 +78,7 @@ pub(crate) async fn run(arguments: &PruneArguments) -> anyhow::Result<()> {
     if let Some(until) = goal.until {
         // A machine with room does not wake containerd for it.
         let has_room = !room::disk()?.is_over(until.high);
-        if has_room && !run::has_leftovers() && !arguments.json {
+        if has_room && !run::has_leftovers() && !arguments.json && !arguments.dry_run {
             return Ok(());
         }
     }
@@ -84,7 +86,7 @@ pub(crate) async fn run(arguments: &PruneArguments) -> anyhow::Result<()> {
     if arguments.json {
         return print_json(&report);
     }
-    print(&report);
+    print(&report, goal);
     Ok(())
 }
 
@@ -136,6 +138,7 @@ async fn prune(store: &Store, goal: Goal, is_dry: bool) -> anyhow::Result<Report
         },
     };
     let mut disk = room::disk()?;
+    let mut would_go = Parts::default();
     if goal.until.is_none_or(|until| disk.is_over(until.high)) {
         for candidate in housekeeping::order(&candidates, goal.keep_used_within) {
             if goal.until.is_some_and(|until| !disk.is_over(until.low)) {
@@ -143,7 +146,12 @@ async fn prune(store: &Store, goal: Goal, is_dry: bool) -> anyhow::Result<Report
             }
             let image = images.iter().find(|image| image.name == candidate.name);
             let Some(image) = image else { continue };
-            disk = remove(store, image, is_dry, disk).await?;
+            disk = if is_dry {
+                with_more_room(disk, would_go.add(store, image).await)
+            } else {
+                store.remove_name(&image.name).await?;
+                room::disk()?
+            };
             report.images.push(Removed {
                 name: image.name.clone(),
                 digest: image.digest.to_string(),
@@ -151,7 +159,13 @@ async fn prune(store: &Store, goal: Goal, is_dry: bool) -> anyhow::Result<Report
             });
         }
     }
-    finish(&mut report, goal, before, disk);
+    report.freed = if is_dry {
+        would_go.bytes()
+    } else {
+        disk.available.saturating_sub(before.available)
+    };
+    finish(&mut report, goal, disk);
+
     if !is_dry {
         let gone = |image: &&Image| !report.images.iter().any(|one| one.name == image.name);
         uses::keep_only(images.iter().filter(gone).map(|image| &image.digest));
@@ -196,6 +210,14 @@ async fn candidates(store: &Store, images: &[Image]) -> anyhow::Result<Vec<Candi
     Ok(images.iter().map(candidate).collect())
 }
 
+/// As the disk would be.
+fn with_more_room(disk: Disk, more: u64) -> Disk {
+    Disk {
+        available: disk.available.saturating_add(more).min(disk.size),
+        ..disk
+    }
+}
+
 fn kept(candidates: &[Candidate]) -> Vec<Kept> {
     let needed = candidates.iter().filter_map(|one| {
         let because = one.needed.clone()?;
@@ -207,29 +229,7 @@ fn kept(candidates: &[Candidate]) -> Vec<Kept> {
     needed.collect()
 }
 
-/// Removes one, and says how full the disk is then; as if it were, if nothing is to be removed.
-async fn remove(store: &Store, image: &Image, is_dry: bool, disk: Disk) -> anyhow::Result<Disk> {
-    if !is_dry {
-        store.remove_name(&image.name).await?;
-        return room::disk();
-    }
-    let Ok((manifest, _)) = unpack::manifest(store, image).await else {
-        // One that is broken gives room, too; nobody knows how much.
-        return Ok(disk);
-    };
-    let size: u64 = manifest
-        .layers()
-        .iter()
-        .map(container_model::oci_spec::image::Descriptor::size)
-        .sum();
-    Ok(Disk {
-        available: disk.available.saturating_add(size).min(disk.size),
-        ..disk
-    })
-}
-
-fn finish(report: &mut Report, goal: Goal, before: Disk, after: Disk) {
-    report.freed = after.available.saturating_sub(before.available);
+fn finish(report: &mut Report, goal: Goal, after: Disk) {
     report.disk.available = after.available;
     if let Some(until) = goal.until.filter(|until| after.is_over(until.high)) {
         eprintln!(
@@ -243,7 +243,7 @@ fn finish(report: &mut Report, goal: Goal, before: Disk, after: Disk) {
     }
 }
 
-fn print(report: &Report) {
+fn print(report: &Report, goal: Goal) {
     for image in &report.images {
         println!("{}\t{}", image.name, image.digest);
     }
@@ -252,6 +252,20 @@ fn print(report: &Report) {
     }
     if report.leases > 0 {
         println!("what {} killed pulls or starts left", report.leases);
+    }
+    let disk = Disk {
+        size: report.disk.size,
+        available: report.disk.available,
+    };
+    let enough = goal.until.filter(|until| !disk.is_over(until.high));
+    if let Some(until) = enough.filter(|_| report.dry_run && report.images.is_empty()) {
+        println!(
+            "no image would go: {} is {} % full, and images go when it is more than {} %",
+            report.disk.path,
+            disk.used_percent(),
+            until.high
+        );
+        return;
     }
     let mebibytes = report.freed.div_ceil(1024 * 1024);
     let verb = if report.dry_run { "would be" } else { "are" };

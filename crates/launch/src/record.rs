@@ -14,6 +14,8 @@ use container_model::name::Name;
 use container_model::run_record::{
     FOLDER, LaunchRecord, RECORD_FILE, RUN_FILE, RunEnd, RunRecord, exit_code,
 };
+use monitor_protocol::exit::Outcome;
+use monitor_protocol::{ExitRecord, RECORDS};
 
 /// What is told of a run if systemd does not say how it ended.
 const UNKNOWN_CODE: u8 = 255;
@@ -71,7 +73,11 @@ pub(crate) fn ended(folder: &Path) -> ExitCode {
 
 fn end(folder: &Path) -> anyhow::Result<()> {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
-    let code = exit_code(&variable("EXIT_CODE"), &variable("EXIT_STATUS"));
+    // The monitor knows best: after a stop that was asked for it ends in order, whatever became of the payload.
+    let invocation = variable("INVOCATION_ID");
+    let code = folder.file_name().and_then(|id| id.to_str());
+    let code = code.and_then(|id| recorded_code(Path::new(RECORDS), id, &invocation));
+    let code = code.or_else(|| exit_code(&variable("EXIT_CODE"), &variable("EXIT_STATUS")));
     let Some(mut run) = last_run(folder) else {
         // It was removed meanwhile, or never began.
         return Ok(());
@@ -81,6 +87,17 @@ fn end(folder: &Path) -> anyhow::Result<()> {
         code: code.unwrap_or(UNKNOWN_CODE),
     });
     write(folder, &run)
+}
+
+/// Of the payload of this very run, if its monitor lived to see the end.
+fn recorded_code(records: &Path, id: &str, invocation: &str) -> Option<u8> {
+    let bytes = fs::read(records.join(format!("{id}.json"))).ok()?;
+    let record = ExitRecord::decode(&bytes).ok()?;
+    let is_this_run = !invocation.is_empty() && record.invocation.as_deref() == Some(invocation);
+    match record.outcome {
+        Outcome::Exited(exit) if is_this_run => Some(exit.code),
+        _ => None,
+    }
 }
 
 fn last_run(folder: &Path) -> Option<RunRecord> {

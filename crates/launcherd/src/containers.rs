@@ -63,8 +63,14 @@ pub(crate) async fn stop(engine: &Engine, record: &Record, query: &Query) -> Res
         }
     };
     stopped?;
+    was_asked_for(engine, record).await;
     engine.tell("stop", record);
     Ok(())
+}
+
+/// A container that was killed because somebody wanted that is no failed unit of the machine.
+async fn was_asked_for(engine: &Engine, record: &Record) {
+    engine.systemd.reset_failed(&unit_name(&record.id)).await;
 }
 
 async fn until(deadline: Option<Instant>) {
@@ -159,7 +165,10 @@ pub(crate) async fn kill(engine: &Engine, record: &Record, query: &Query) -> Res
     engine.events.tell(event.with("signal", signal.to_string()));
     if signal == SIGKILL || (ends && record.restart != RestartPolicy::No) {
         let stopped = tokio::time::timeout(AFTER_KILL, stop_unit(engine, record)).await;
-        return stopped.unwrap_or(Ok(()));
+        if let Ok(stopped) = stopped {
+            stopped?;
+            was_asked_for(engine, record).await;
+        }
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 pub(crate) struct Registration {
     state: State,
     /// Why it is not registered, if it is to be.
-    problem: Option<&'static str>,
+    problem: Option<String>,
     services: Vec<Service>,
     /// What the store has, or may have.
     keys: Vec<String>,
@@ -47,9 +47,9 @@ pub(crate) fn of(name: &Name) -> Option<Registration> {
         Some(receipt) if receipt.confirmed => State::Registered,
         _ => State::Announced,
     };
-    let problem = (state == State::Announced).then(|| match UnixStream::connect(SOCKET) {
-        Ok(_) => "the key-value store does not have it: see `journalctl -u fleetd`",
-        Err(_) => "fleetd does not run",
+    let problem = (state == State::Announced).then(|| {
+        let connected = UnixStream::connect(SOCKET).map(|_| ());
+        problem(connected, receipt.is_some())
     });
     let keys = receipt.iter().flat_map(|receipt| receipt.entries.keys());
     Some(Registration {
@@ -61,6 +61,38 @@ pub(crate) fn of(name: &Name) -> Option<Registration> {
     })
 }
 
+/// Why what is announced is not registered, and what to do.
+fn problem(connected: std::io::Result<()>, has_receipt: bool) -> String {
+    match connected {
+        Err(error) => format!("fleetd does not answer at {SOCKET}: {error}; see `systemctl status fleetd`"),
+        Ok(()) if has_receipt => {
+            "fleetd told the key-value store of it, which has not confirmed that: is the store there? See `journalctl -u fleetd`"
+                .to_owned()
+        }
+        Ok(()) => {
+            "fleetd knows of it, and has told the key-value store nothing yet: it does not reach the store, has no lease there, or \
+             does not know this machine's address (public-ip in /etc/keelson/fleet.toml); `journalctl -u fleetd` says which"
+                .to_owned()
+        }
+    }
+}
+
 fn read<T: DeserializeOwned>(path: &str) -> Option<T> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_problem_says_who_has_it() {
+        let gone = || Err(io::Error::from(io::ErrorKind::ConnectionRefused));
+        let text = problem(gone(), true);
+        assert!(text.contains(SOCKET) && text.contains("refused"), "{text}");
+        assert!(problem(Ok(()), true).contains("not confirmed"));
+        assert!(problem(Ok(()), false).contains("public-ip"));
+    }
 }
