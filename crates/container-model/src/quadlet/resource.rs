@@ -547,6 +547,23 @@ ExecStart=/usr/bin/launch pull --auth-file=/etc/a.json --policy=missing --retry=
                 "[Volume]\nDevice=/dev/sda\n",
                 "a.volume:2: [Volume] Device: not supported: ",
             ),
+            (
+                "a.volume",
+                "[Volume]\nCopy=no\n",
+                "a.volume:2: [Volume] Copy: ",
+            ),
+            (
+                "a.volume",
+                "[Volume]\n[Service]\nType=simple\n",
+                "a.volume:3: [Service] Type: ",
+            ),
+        ];
+        assert_told(&cases);
+    }
+
+    #[test]
+    fn mistakes_in_images_are_told_with_their_place() {
+        let cases = [
             ("a.image", "[Image]\n", "a.image: [Image] has no `Image=`"),
             (
                 "a.image",
@@ -568,17 +585,12 @@ ExecStart=/usr/bin/launch pull --auth-file=/etc/a.json --policy=missing --retry=
                 "[Image]\nImage=b\nPolicy=newer\n",
                 "a.image:3: [Image] Policy: ",
             ),
-            (
-                "a.volume",
-                "[Volume]\nCopy=no\n",
-                "a.volume:2: [Volume] Copy: ",
-            ),
-            (
-                "a.volume",
-                "[Volume]\n[Service]\nType=simple\n",
-                "a.volume:3: [Service] Type: ",
-            ),
         ];
+        assert_told(&cases);
+    }
+
+    /// Names of files, what is in them, and how what is told first begins.
+    fn assert_told(cases: &[(&str, &str, &str)]) {
         for (name, text, expected) in cases {
             let problems = generate(&file(name, text)).unwrap_err();
             assert!(
