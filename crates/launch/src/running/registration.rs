@@ -2,6 +2,7 @@
 //!
 //! It is read from files that the launcher and fleetd leave; the store is not asked.
 
+use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -64,7 +65,10 @@ pub(crate) fn of(name: &Name) -> Option<Registration> {
 /// Why what is announced is not registered, and what to do.
 fn problem(connected: std::io::Result<()>, has_receipt: bool) -> String {
     match connected {
-        Err(error) => format!("fleetd does not answer at {SOCKET}: {error}; see `systemctl status fleetd`"),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            "fleetd does not run".to_owned()
+        }
+        Err(error) => format!("fleetd cannot be asked at {SOCKET}: {error}"),
         Ok(()) if has_receipt => {
             "fleetd told the key-value store of it, which has not confirmed that: is the store there? See `journalctl -u fleetd`"
                 .to_owned()
@@ -89,9 +93,11 @@ mod tests {
 
     #[test]
     fn a_problem_says_who_has_it() {
-        let gone = || Err(io::Error::from(io::ErrorKind::ConnectionRefused));
-        let text = problem(gone(), true);
-        assert!(text.contains(SOCKET) && text.contains("refused"), "{text}");
+        let failed = |kind| Err(io::Error::from(kind));
+        let text = problem(failed(ErrorKind::ConnectionRefused), true);
+        assert_eq!(text, "fleetd does not run");
+        let text = problem(failed(ErrorKind::PermissionDenied), true);
+        assert!(text.contains(SOCKET) && text.contains("denied"), "{text}");
         assert!(problem(Ok(()), true).contains("not confirmed"));
         assert!(problem(Ok(()), false).contains("public-ip"));
     }
