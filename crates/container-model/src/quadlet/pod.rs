@@ -128,7 +128,7 @@ mod tests {
     fn a_pod_starts_its_containers_and_stops_with_the_last() {
         let pod = shop(
             "Network=front.network\nPublishPort=8080:80\nIP=10.0.0.9\nNetworkAlias=www\nHostName=shop1\n\
-             AddHost=a:1.2.3.4\nDNS=1.1.1.1\nDNSOption=a\nDNSSearch=b\nShmSize=1m\n[Install]\nWantedBy=multi-user.target\n",
+             AddHost=a:1.2.3.4\nDNS=1.1.1.1\nDNSOption=a\nDNSSearch=b\nShmSize=64m\n[Install]\nWantedBy=multi-user.target\n",
         );
         let unit = generate_among(&pod, &siblings(&pod)).unwrap();
         let expected = "\
@@ -148,7 +148,7 @@ StopWhenUnneeded=yes
 Type=oneshot
 RemainAfterExit=yes
 SyslogIdentifier=%N
-ExecStart=/usr/bin/launch pod create --add-host=a:1.2.3.4 --dns=1.1.1.1 --dns-option=a --dns-search=b --hostname=shop1 --ip=10.0.0.9 --network=front --network-alias=www --publish=8080:80 --shm-size=1m shop
+ExecStart=/usr/bin/launch pod create --add-host=a:1.2.3.4 --dns=1.1.1.1 --dns-option=a --dns-search=b --hostname=shop1 --ip=10.0.0.9 --network=front --network-alias=www --publish=8080:80 --shm-size=64m shop
 NotifyAccess=main
 FileDescriptorStoreMax=1024
 ExecStopPost=/usr/bin/launch pod rm shop
