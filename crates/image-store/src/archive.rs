@@ -12,10 +12,11 @@ use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
 use container_model::ImageReference;
 use container_model::digest::Digest;
 use sha2::{Digest as _, Sha256};
+
+use crate::error::{Context as _, Error, Result};
 
 /// Manifests and configurations are read into memory.
 const DOCUMENT_MAX: u64 = 8 * 1024 * 1024;
@@ -63,7 +64,7 @@ pub struct Blob {
 
 impl Archive {
     /// Finds out what is in a file.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         let context = || path.display().to_string();
         let mut file = File::open(path).with_context(context)?;
         check_magic(&mut file).with_context(context)?;
@@ -76,39 +77,40 @@ impl Archive {
     }
 
     /// The images in it.
-    pub fn images(&self) -> anyhow::Result<Vec<ArchivedImage>> {
+    pub fn images(&self) -> Result<Vec<ArchivedImage>> {
         let images = if self.entries.contains_key("index.json") {
             oci_layout::images(self)
         } else if self.entries.contains_key("manifest.json") {
             docker_save::images(self)
         } else {
-            bail!(
+            return Err(Error::Archive(format!(
                 "{} has neither index.json nor manifest.json: it is no image archive",
                 self.path.display()
-            );
+            )));
         };
         images.with_context(|| self.path.display().to_string())
     }
 
-    fn locate(&self, path: &str) -> anyhow::Result<(u64, u64)> {
+    fn locate(&self, path: &str) -> Result<(u64, u64)> {
         let mut at = path.to_owned();
         for _ in 0..LINKS_MAX {
             match self.entries.get(&at) {
                 Some(Entry::File { offset, size }) => return Ok((*offset, *size)),
                 Some(Entry::Link(target)) => at.clone_from(target),
-                None => bail!("the archive has no {path}"),
+                None => return Err(Error::Archive(format!("the archive has no {path}"))),
             }
         }
-        bail!("the links of {path} run in a circle")
+        let text = format!("the links of {path} run in a circle");
+        Err(Error::Archive(text))
     }
 
     /// How long a file is.
-    fn size(&self, path: &str) -> anyhow::Result<u64> {
+    fn size(&self, path: &str) -> Result<u64> {
         Ok(self.locate(path)?.1)
     }
 
     /// A file's bytes, as a reader of its own.
-    pub fn reader(&self, path: &str) -> anyhow::Result<io::Take<File>> {
+    pub fn reader(&self, path: &str) -> Result<io::Take<File>> {
         let (offset, size) = self.locate(path)?;
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(offset))?;
@@ -116,16 +118,16 @@ impl Archive {
     }
 
     /// A small file whole.
-    fn document(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+    fn document(&self, path: &str) -> Result<Vec<u8>> {
         if self.size(path)? > DOCUMENT_MAX {
-            bail!("{path} is too long");
+            return Err(Error::Archive(format!("{path} is too long")));
         }
         let mut bytes = Vec::new();
         self.reader(path)?.read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
-    fn json<T: serde::de::DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+    fn json<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T> {
         serde_json::from_slice(&self.document(path)?).with_context(|| path.to_owned())
     }
 }
@@ -135,20 +137,23 @@ pub fn digest_of(bytes: &[u8]) -> Digest {
     Digest::from_sha256(&Sha256::digest(bytes).into())
 }
 
-fn check_magic(file: &mut File) -> anyhow::Result<()> {
+fn malformed(text: &str) -> Error {
+    Error::Archive(text.to_owned())
+}
+
+fn check_magic(file: &mut File) -> Result<()> {
     let mut magic = [0; 4];
     let count = file.read(&mut magic)?;
     file.rewind()?;
-    match magic[..count] {
-        [0x1f, 0x8b, ..] => bail!("it is compressed: unpack it with `gzip --decompress` first"),
-        [0x28, 0xb5, 0x2f, 0xfd] => {
-            bail!("it is compressed: unpack it with `zstd --decompress` first")
-        }
-        _ => Ok(()),
-    }
+    let text = match magic[..count] {
+        [0x1f, 0x8b, ..] => "it is compressed: unpack it with `gzip --decompress` first",
+        [0x28, 0xb5, 0x2f, 0xfd] => "it is compressed: unpack it with `zstd --decompress` first",
+        _ => return Ok(()),
+    };
+    Err(malformed(text))
 }
 
-fn index(file: File) -> anyhow::Result<BTreeMap<String, Entry>> {
+fn index(file: File) -> Result<BTreeMap<String, Entry>> {
     let mut archive = tar::Archive::new(file);
     let mut found = BTreeMap::new();
     for entry in archive.entries_with_seek()? {
@@ -162,7 +167,8 @@ fn index(file: File) -> anyhow::Result<BTreeMap<String, Entry>> {
             };
             found.insert(path, file);
         } else if kind.is_symlink() || kind.is_hard_link() {
-            let target = entry.link_name()?.context("a link leads nowhere")?;
+            let target = entry.link_name()?;
+            let target = target.ok_or_else(|| malformed("a link leads nowhere"))?;
             // A symbolic link is relative to its folder, a hard link to the archive.
             let folder = Path::new(&path).parent().filter(|_| kind.is_symlink());
             let target = plain(&target, folder.unwrap_or(Path::new("")))?;
@@ -170,20 +176,24 @@ fn index(file: File) -> anyhow::Result<BTreeMap<String, Entry>> {
         }
     }
     if found.is_empty() {
-        bail!("it is empty");
+        return Err(malformed("it is empty"));
     }
     Ok(found)
 }
 
 /// A path in one form, relative to the archive.
-fn plain(path: &Path, folder: &Path) -> anyhow::Result<String> {
+fn plain(path: &Path, folder: &Path) -> Result<String> {
     use std::path::Component;
     let mut parts: Vec<&str> = Vec::new();
     for part in folder.components().chain(path.components()) {
         match part {
-            Component::Normal(name) => parts.push(name.to_str().context("a name is not UTF-8")?),
+            Component::Normal(name) => {
+                let name = name.to_str();
+                parts.push(name.ok_or_else(|| malformed("a name is not UTF-8"))?);
+            }
             Component::ParentDir => {
-                parts.pop().context("a path leads out of the archive")?;
+                let parent = parts.pop();
+                parent.ok_or_else(|| malformed("a path leads out of the archive"))?;
             }
             _ => {}
         }

@@ -5,11 +5,11 @@
 use std::collections::HashMap;
 use std::io::Cursor;
 
-use anyhow::Context as _;
 use container_model::ImageReference;
 use container_model::oci_spec::image::ImageManifest;
 
 use crate::archive::{Archive, ArchivedImage};
+use crate::error::{Context as _, Error, Result};
 use crate::store::{Image, Store};
 use crate::unpack;
 
@@ -19,7 +19,7 @@ pub async fn load_image(
     archive: &Archive,
     image: &ArchivedImage,
     names: &[ImageReference],
-) -> anyhow::Result<Vec<String>> {
+) -> Result<Vec<String>> {
     let lease = store.lease("load").await?;
     let result = async {
         let leased = lease.store();
@@ -46,7 +46,7 @@ pub async fn load_image(
             stored.name = name.to_string();
             leased.name(&stored).await?;
         }
-        anyhow::Ok(names.iter().map(ToString::to_string).collect())
+        Ok::<_, Error>(names.iter().map(ToString::to_string).collect())
     };
     let result = result.await;
     let ended = lease.end().await;

@@ -5,11 +5,11 @@
 use std::io;
 use std::path::Path;
 
-use anyhow::Context as _;
 use container_model::ImageReference;
 use container_model::policy::{Allowed, ImagePolicy};
 use image_registry::signature::Key;
 
+use crate::error::{Context as _, Result};
 use crate::pull::{self, PullOptions};
 use crate::store::{Image, Store};
 
@@ -26,7 +26,7 @@ pub enum Requirement {
 }
 
 /// Whether the machine's owner lets an image of this name be used.
-pub fn judge(image: &ImageReference) -> anyhow::Result<Requirement> {
+pub fn judge(image: &ImageReference) -> Result<Requirement> {
     let policy = match std::fs::read_to_string(FILE) {
         Ok(text) => ImagePolicy::parse(&text).context(FILE)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => ImagePolicy::default(),
@@ -49,7 +49,7 @@ pub async fn check_stored(
     reference: &ImageReference,
     image: &Image,
     options: &PullOptions,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let key = match judge(reference)? {
         Requirement::AsNamed => return Ok(()),
         Requirement::Signed(key) => key,

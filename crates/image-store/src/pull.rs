@@ -14,7 +14,6 @@ use std::collections::HashMap;
 use std::io::Cursor;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
 use container_model::ImageReference;
 use container_model::digest::Digest;
 use container_model::oci_spec::image::{ImageIndex, ImageManifest};
@@ -23,6 +22,7 @@ use image_registry::{Notice, Patience, RegistryError, Remote, RemoteManifest, Se
 
 pub use observer::{LayerState, Observer, PullEvent};
 
+use crate::error::{Context as _, Error, Result};
 use crate::policy::{self, Requirement};
 use crate::store::{Image, Store};
 use crate::{platform, room, unpack};
@@ -73,7 +73,7 @@ pub async fn pull(
     store: &Store,
     reference: &ImageReference,
     options: &PullOptions,
-) -> anyhow::Result<Pulled> {
+) -> Result<Pulled> {
     let requirement = policy::judge(reference)?;
     let remote = remote(reference, options)?;
     let name = reference.to_string();
@@ -96,7 +96,7 @@ pub async fn pull(
 }
 
 /// Where an image comes from, with our observer as its listener.
-fn remote(reference: &ImageReference, options: &PullOptions) -> anyhow::Result<Remote> {
+fn remote(reference: &ImageReference, options: &PullOptions) -> Result<Remote> {
     let observer = Arc::clone(&options.observer);
     let listener = move |notice: Notice<'_>| {
         let text = match notice {
@@ -123,9 +123,8 @@ fn label_value(name: &str) -> String {
     crate::archive::digest_of(name.as_bytes()).hex().to_owned()
 }
 
-fn is_passing(error: &anyhow::Error) -> bool {
-    let error = error.downcast_ref::<RegistryError>();
-    error.is_some_and(RegistryError::is_passing)
+fn is_passing(error: &Error) -> bool {
+    error.registry().is_some_and(RegistryError::is_passing)
 }
 
 async fn fill(
@@ -134,7 +133,7 @@ async fn fill(
     reference: &ImageReference,
     requirement: &Requirement,
     options: &PullOptions,
-) -> anyhow::Result<Pulled> {
+) -> Result<Pulled> {
     let observer = &options.observer;
     let resolved = resolve(remote, reference).await?;
     let digest = resolved.top.digest.clone();
@@ -183,7 +182,7 @@ async fn verify(
     reference: &ImageReference,
     digest: &Digest,
     key: &Key,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let verified = signature::verify(remote, reference, digest, key).await;
     verified.with_context(|| format!("{reference} is refused: {} wants a signature", policy::FILE))
 }
@@ -194,11 +193,11 @@ pub async fn verify_stored(
     digest: &Digest,
     key: &Key,
     options: &PullOptions,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     verify(&remote(reference, options)?, reference, digest, key).await
 }
 
-async fn resolve(remote: &Remote, reference: &ImageReference) -> anyhow::Result<Resolved> {
+async fn resolve(remote: &Remote, reference: &ImageReference) -> Result<Resolved> {
     let top = remote.manifest(reference.manifest_name()).await?;
     let chosen = match platform::kind(&top.media_type) {
         platform::Kind::Manifest => None,
@@ -206,16 +205,21 @@ async fn resolve(remote: &Remote, reference: &ImageReference) -> anyhow::Result<
             let index: ImageIndex = serde_json::from_slice(&top.bytes)
                 .with_context(|| format!("the index of {reference}"))?;
             let chosen = platform::choose(&index);
-            let chosen = chosen.with_context(|| platform::missing(&reference.to_string()))?;
+            let chosen = chosen.ok_or_else(|| {
+                let text = platform::missing(&reference.to_string());
+                Error::Platform(text)
+            })?;
             Some(remote.manifest(chosen.digest().as_ref()).await?)
         }
         platform::Kind::Other => {
-            bail!("{reference} is no image, but a `{}`", top.media_type)
+            let text = format!("{reference} is no image, but a `{}`", top.media_type);
+            return Err(Error::Image(text));
         }
     };
     let own = chosen.as_ref().unwrap_or(&top);
     if platform::kind(&own.media_type) != platform::Kind::Manifest {
-        bail!("{reference} leads to a `{}` and no image", own.media_type);
+        let text = format!("{reference} leads to a `{}` and no image", own.media_type);
+        return Err(Error::Image(text));
     }
     let manifest = serde_json::from_slice(&own.bytes)
         .with_context(|| format!("the manifest of {reference}"))?;
@@ -227,7 +231,7 @@ async fn resolve(remote: &Remote, reference: &ImageReference) -> anyhow::Result<
 }
 
 /// Manifest and index, with what they keep from the garbage collection.
-async fn write(store: &Store, resolved: &Resolved) -> anyhow::Result<()> {
+async fn write(store: &Store, resolved: &Resolved) -> Result<()> {
     let own = resolved.chosen.as_ref().unwrap_or(&resolved.top);
     let document = |document: &RemoteManifest, labels| {
         let (size, bytes) = (document.bytes.len() as u64, document.bytes.clone());

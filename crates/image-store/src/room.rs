@@ -5,11 +5,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
 use container_model::digest::Digest;
 use container_model::housekeeping::Disk;
 use container_model::oci_spec::image::ImageManifest;
 
+use crate::error::{Context as _, Error, Result};
 use crate::store::Store;
 
 /// Where containerd keeps images.
@@ -18,10 +18,10 @@ pub const FOLDER: &str = "/var/lib/containerd";
 const RESERVE: u64 = 32 * 1024 * 1024;
 
 /// How full the file system is that images are on.
-pub fn disk() -> anyhow::Result<Disk> {
+pub fn disk() -> Result<Disk> {
     // Before containerd ran for the first time there is no folder.
     let existing = Path::new(FOLDER).ancestors().find(|path| path.exists());
-    let path = existing.context(FOLDER)?;
+    let path = existing.ok_or_else(|| Error::Place(FOLDER.to_owned()))?;
     let found = rustix::fs::statvfs(path).with_context(|| path.display().to_string())?;
     Ok(Disk {
         size: found.f_blocks * found.f_frsize,
@@ -30,11 +30,7 @@ pub fn disk() -> anyhow::Result<Disk> {
 }
 
 /// Refuses an image that cannot fit, with the sizes. What is there already is not counted.
-pub(crate) async fn check(
-    store: &Store,
-    name: &str,
-    manifest: &ImageManifest,
-) -> anyhow::Result<()> {
+pub(crate) async fn check(store: &Store, name: &str, manifest: &ImageManifest) -> Result<()> {
     let mut missing = 0;
     for layer in manifest.layers() {
         let digest: Digest = layer.digest().to_string().parse()?;
@@ -46,12 +42,12 @@ pub(crate) async fn check(
 }
 
 /// Each byte that is fetched is on the disk twice: as it came, and unpacked, where it is hardly ever less.
-fn fits(name: &str, missing: u64, disk: Disk) -> anyhow::Result<()> {
+fn fits(name: &str, missing: u64, disk: Disk) -> Result<()> {
     let needed = missing.saturating_mul(2);
     if missing == 0 || needed.saturating_add(RESERVE) <= disk.available {
         return Ok(());
     }
-    bail!(
+    Err(Error::NoRoom(format!(
         "{name} does not fit: {} are to be fetched, which needs {} at least on {FOLDER}, and {} of {} are free, of \
          which {} stay so; `launch prune` removes images that nobody uses",
         mebibytes(missing),
@@ -59,7 +55,7 @@ fn fits(name: &str, missing: u64, disk: Disk) -> anyhow::Result<()> {
         mebibytes(disk.available),
         mebibytes(disk.size),
         mebibytes(RESERVE),
-    )
+    )))
 }
 
 /// Rounded up.

@@ -6,7 +6,6 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
 use container_model::ImageReference;
 use container_model::digest::Digest;
 use container_model::oci_spec::image::{Descriptor, ImageManifest};
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::fs::File;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _, BufWriter};
 
+use crate::error::{Error, Result};
 use crate::store::{Image, Store};
 use crate::unpack;
 
@@ -30,7 +30,7 @@ struct Archive<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Archive<W> {
-    async fn begin(&mut self, path: &str, size: u64) -> anyhow::Result<()> {
+    async fn begin(&mut self, path: &str, size: u64) -> Result<()> {
         let mut header = tar::Header::new_gnu();
         header.set_path(path)?;
         header.set_size(size);
@@ -39,19 +39,19 @@ impl<W: AsyncWrite + Unpin> Archive<W> {
         Ok(self.to.write_all(header.as_bytes()).await?)
     }
 
-    async fn end(&mut self, size: u64) -> anyhow::Result<()> {
+    async fn end(&mut self, size: u64) -> Result<()> {
         let used = usize::try_from(size % BLOCK as u64)?;
         let filling = (BLOCK - used) % BLOCK;
         Ok(self.to.write_all(&[0; BLOCK][..filling]).await?)
     }
 
-    async fn file(&mut self, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    async fn file(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
         self.begin(path, bytes.len() as u64).await?;
         self.to.write_all(bytes).await?;
         self.end(bytes.len() as u64).await
     }
 
-    async fn finish(mut self) -> anyhow::Result<W> {
+    async fn finish(mut self) -> Result<W> {
         self.to.write_all(&[0; 2 * BLOCK]).await?;
         self.to.flush().await?;
         Ok(self.to)
@@ -63,8 +63,9 @@ fn path(digest: &Digest) -> String {
 }
 
 /// Writes images into a file, which is replaced if it is there.
-pub async fn save(store: &Store, images: &[Image], to: &Path) -> anyhow::Result<()> {
-    let name = to.file_name().context("it is no file name")?;
+pub async fn save(store: &Store, images: &[Image], to: &Path) -> Result<()> {
+    let name = to.file_name();
+    let name = name.ok_or_else(|| Error::Place("it is no file name".to_owned()))?;
     let mut unfinished = name.to_owned();
     unfinished.push(".unfinished");
     let unfinished = to.with_file_name(unfinished);
@@ -76,18 +77,14 @@ pub async fn save(store: &Store, images: &[Image], to: &Path) -> anyhow::Result<
     written
 }
 
-async fn write_file(store: &Store, images: &[Image], to: &Path) -> anyhow::Result<()> {
+async fn write_file(store: &Store, images: &[Image], to: &Path) -> Result<()> {
     let file = BufWriter::new(File::create(to).await?);
     let file = write(store, images, file).await?.into_inner();
     Ok(file.sync_all().await?)
 }
 
 /// Writes images to whoever wants the archive, and gives that back. One whose name is empty has none there.
-pub async fn write<W: AsyncWrite + Unpin>(
-    store: &Store,
-    images: &[Image],
-    to: W,
-) -> anyhow::Result<W> {
+pub async fn write<W: AsyncWrite + Unpin>(store: &Store, images: &[Image], to: W) -> Result<W> {
     let mut archive = Archive { to };
     let mut written = HashSet::new();
     let (mut index, mut docker) = (Vec::new(), Vec::new());
@@ -132,9 +129,9 @@ fn entry(image: &Image, manifest: &ImageManifest, own: &Digest, size: usize) -> 
     entry
 }
 
-fn docker_entry(image: &Image, manifest: &ImageManifest) -> anyhow::Result<Value> {
+fn docker_entry(image: &Image, manifest: &ImageManifest) -> Result<Value> {
     let layers = manifest.layers().iter();
-    let layers: Vec<String> = layers.map(place).collect::<anyhow::Result<_>>()?;
+    let layers: Vec<String> = layers.map(place).collect::<Result<_>>()?;
     Ok(json!({
         "Config": place(manifest.config())?,
         "RepoTags": Vec::from_iter(tagged(image)),
@@ -142,7 +139,7 @@ fn docker_entry(image: &Image, manifest: &ImageManifest) -> anyhow::Result<Value
     }))
 }
 
-fn place(part: &Descriptor) -> anyhow::Result<String> {
+fn place(part: &Descriptor) -> Result<String> {
     Ok(path(&part.digest().to_string().parse()?))
 }
 
@@ -162,7 +159,7 @@ async fn copy(
     digest: &Digest,
     part: &Descriptor,
     archive: &mut Archive<impl AsyncWrite + Unpin>,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     archive.begin(&path(digest), part.size()).await?;
     let mut pieces = store.read(digest).await?;
     let mut count = 0;
@@ -171,10 +168,10 @@ async fn copy(
         count += piece.len() as u64;
     }
     if count != part.size() {
-        bail!(
+        return Err(Error::Image(format!(
             "{digest} has {count} bytes, and its manifest says {}",
             part.size()
-        );
+        )));
     }
     archive.end(count).await
 }

@@ -12,10 +12,11 @@ mod snapshots;
 
 use std::path::Path;
 
-use anyhow::Context as _;
 use containerd_client::tonic::metadata::{Ascii, MetadataValue};
 use containerd_client::tonic::transport::Channel;
 use containerd_client::tonic::{Code, Request, Status};
+
+use crate::error::{Error, Result};
 
 pub use content::BlobPieces;
 pub use images::Image;
@@ -38,16 +39,19 @@ pub struct Store {
 
 impl Store {
     /// Connects to the machine's containerd.
-    pub async fn connect() -> anyhow::Result<Self> {
+    pub async fn connect() -> Result<Self> {
         let channel = containerd_client::connect(Path::new(SOCKET)).await;
         Ok(Self {
-            channel: channel.with_context(|| format!("containerd does not answer on {SOCKET}"))?,
+            channel: channel.map_err(|source| Error::Unreachable {
+                socket: SOCKET,
+                source,
+            })?,
             lease: None,
         })
     }
 
     /// Connects for a few calls: without anybody between if containerd runs, and not again should it be restarted.
-    pub async fn connect_briefly() -> anyhow::Result<Self> {
+    pub async fn connect_briefly() -> Result<Self> {
         match containerd_client::connect(Path::new(RUNNING_SOCKET)).await {
             Ok(channel) => Ok(Self {
                 channel,
@@ -73,7 +77,7 @@ impl Store {
 }
 
 /// An answer that may say that there is no such thing.
-fn found<T>(answer: Result<T, Status>) -> anyhow::Result<Option<T>> {
+fn found<T>(answer: Result<T, Status>) -> Result<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(status) if status.code() == Code::NotFound => Ok(None),
@@ -82,7 +86,7 @@ fn found<T>(answer: Result<T, Status>) -> anyhow::Result<Option<T>> {
 }
 
 /// An answer that may say that it is there already.
-fn new<T>(answer: Result<T, Status>) -> anyhow::Result<Option<T>> {
+fn new<T>(answer: Result<T, Status>) -> Result<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(status) if status.code() == Code::AlreadyExists => Ok(None),
@@ -91,6 +95,9 @@ fn new<T>(answer: Result<T, Status>) -> anyhow::Result<Option<T>> {
 }
 
 /// containerd's message without the protocol's words around it.
-fn plain(status: &Status) -> anyhow::Error {
-    anyhow::anyhow!("containerd: {}", status.message())
+fn plain(status: &Status) -> Error {
+    Error::Containerd {
+        code: status.code(),
+        message: status.message().to_owned(),
+    }
 }

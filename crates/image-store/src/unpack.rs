@@ -4,13 +4,13 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Context as _, bail};
 use container_model::digest::Digest;
 use container_model::health::ImageHealth;
 use container_model::oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest};
 use containerd_client::types::Descriptor;
 
 use crate::archive::digest_of;
+use crate::error::{Context as _, Error, Result};
 use crate::platform;
 use crate::store::{Image, Store};
 
@@ -49,7 +49,7 @@ pub fn references(manifest: &ImageManifest) -> HashMap<String, String> {
 }
 
 /// Unpacks an image that is in the store.
-pub async fn unpack(store: &Store, image: &Image) -> anyhow::Result<Unpacked> {
+pub async fn unpack(store: &Store, image: &Image) -> Result<Unpacked> {
     unpack_observed(store, image, &|_, _, _| {}).await
 }
 
@@ -58,14 +58,14 @@ pub async fn unpack_observed(
     store: &Store,
     image: &Image,
     tell: &(dyn Fn(&Digest, u64, bool) + Sync),
-) -> anyhow::Result<Unpacked> {
+) -> Result<Unpacked> {
     let described = describe(store, image).await?;
     unpack_described(store, &described, tell).await?;
     Ok(described.unpacked)
 }
 
 /// Reads what an image says of itself.
-pub async fn describe(store: &Store, image: &Image) -> anyhow::Result<Described> {
+pub async fn describe(store: &Store, image: &Image) -> Result<Described> {
     let (manifest, _) = manifest(store, image).await?;
     let config: Digest = manifest.config().digest().to_string().parse()?;
     let configuration = store.document(&config).await?;
@@ -75,11 +75,11 @@ pub async fn describe(store: &Store, image: &Image) -> anyhow::Result<Described>
         serde_json::from_slice(&configuration).context("the image's configuration")?;
     let differences = configuration.rootfs().diff_ids();
     if differences.len() != manifest.layers().len() || differences.is_empty() {
-        bail!(
+        return Err(Error::Image(format!(
             "the image has {} layers, and its configuration says {}",
             manifest.layers().len(),
             differences.len()
-        );
+        )));
     }
     let mut top: Option<Digest> = None;
     for difference in differences {
@@ -87,7 +87,7 @@ pub async fn describe(store: &Store, image: &Image) -> anyhow::Result<Described>
     }
     Ok(Described {
         unpacked: Unpacked {
-            top: top.context("the image has no layer")?,
+            top: top.ok_or_else(|| Error::Image("the image has no layer".to_owned()))?,
             configuration,
             health,
         },
@@ -100,7 +100,7 @@ pub async fn unpack_described(
     store: &Store,
     described: &Described,
     tell: &(dyn Fn(&Digest, u64, bool) + Sync),
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let Described { unpacked, manifest } = described;
     let differences = unpacked.configuration.rootfs().diff_ids();
     let mut top: Option<Digest> = None;
@@ -127,12 +127,13 @@ pub async fn unpack_described(
 }
 
 /// An image's manifest and the digest of it: of an index, what it has for this machine.
-pub async fn manifest(store: &Store, image: &Image) -> anyhow::Result<(ImageManifest, Digest)> {
+pub async fn manifest(store: &Store, image: &Image) -> Result<(ImageManifest, Digest)> {
     let mut digest = image.digest.clone();
     let mut bytes = store.document(&digest).await?;
     if platform::kind(&image.media_type) == platform::Kind::Index {
         let index: ImageIndex = serde_json::from_slice(&bytes)?;
-        let chosen = platform::choose(&index).with_context(|| platform::missing(&image.name))?;
+        let chosen = platform::choose(&index);
+        let chosen = chosen.ok_or_else(|| Error::Platform(platform::missing(&image.name)))?;
         digest = chosen.digest().to_string().parse()?;
         bytes = store.document(&digest).await?;
     }

@@ -179,7 +179,7 @@ async fn remove_root(store: &Store, name: &Name) -> anyhow::Result<()> {
     if record::is_kept(name) {
         return Ok(());
     }
-    store.remove_container_root(name.as_str()).await
+    Ok(store.remove_container_root(name.as_str()).await?)
 }
 
 /// What the command line says, understood.
@@ -333,5 +333,5 @@ pub(crate) async fn clean(arguments: &CleanArguments) -> anyhow::Result<()> {
     }
     // containerd collects what is removed soon after, of all containers that end then at once.
     let store = Store::connect_briefly().await?;
-    store.remove_container_root(name.as_str()).await
+    Ok(store.remove_container_root(name.as_str()).await?)
 }

@@ -104,6 +104,11 @@ pub(crate) fn line(value: &Value) -> Bytes {
     format!("{value}\n").into()
 }
 
+/// What went wrong with images here, in one line.
+pub(crate) fn of_store(error: image_store::Error) -> ApiError {
+    internal(&error.into())
+}
+
 /// What went wrong here, in one line.
 pub(crate) fn internal(error: &anyhow::Error) -> ApiError {
     ApiError::internal(format!("{error:#}").replace('\n', " "))

@@ -19,7 +19,7 @@ use engine_api::record::RestartPolicy;
 use engine_api::{ApiError, Record, State};
 use tokio::time::{Instant, sleep_until};
 
-use crate::answer::internal;
+use crate::answer::{internal, of_store};
 use crate::engine::{Change, Engine};
 use crate::records::unit_name;
 
@@ -232,7 +232,7 @@ pub(crate) async fn remove(engine: &Arc<Engine>, record: &Record) -> Result<(), 
     let unit = unit_name(&record.id);
     let store = engine.store().await?;
     let removed = store.remove_container_root(&record.id).await;
-    removed.map_err(|error| internal(&error))?;
+    removed.map_err(of_store)?;
     let removed = engine.records.remove(&record.id);
     removed.map_err(|error| internal(&error))?;
     engine.systemd.reset_failed(&unit).await;

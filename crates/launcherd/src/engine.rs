@@ -10,7 +10,7 @@ use image_store::store::Store;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, broadcast};
 
-use crate::answer::internal;
+use crate::answer::{internal, of_store};
 use crate::attachments::Attachments;
 use crate::clock;
 use crate::events::Events;
@@ -78,7 +78,7 @@ impl Engine {
     /// containerd, which its socket starts. The connection is made again by itself.
     pub(crate) async fn store(&self) -> Result<&Store, ApiError> {
         let store = self.store.get_or_try_init(Store::connect).await;
-        store.map_err(|error| internal(&error))
+        store.map_err(of_store)
     }
 
     /// Tells of something that happened to what is no container.

@@ -24,7 +24,7 @@ use hyper::header::HeaderValue;
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 
-use crate::answer::{self, Answer, Body, FalliblePieces, internal};
+use crate::answer::{self, Answer, Body, FalliblePieces, internal, of_store};
 use crate::engine::Engine;
 use changes::Layers;
 use container_path::ContainerPath;
@@ -134,7 +134,7 @@ async fn put_from(
 /// `changes`
 pub(crate) async fn changes(engine: &Engine, record: &Record) -> Answer {
     let root = engine.store().await?.existing_root(&record.id).await;
-    let root = root.map_err(|error| internal(&error))?;
+    let root = root.map_err(of_store)?;
     let layers = root.and_then(|root| Layers::of_options(&root.options));
     // It never ran.
     let Some(layers) = layers else {

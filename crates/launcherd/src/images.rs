@@ -13,7 +13,7 @@ use image_store::store::{Image, Store};
 use image_store::{platform, policy, unpack};
 use serde_json::{Value, json};
 
-use crate::answer::{self, Answer, internal};
+use crate::answer::{self, Answer, internal, of_store};
 use crate::engine::Engine;
 
 /// The fewest digits that are taken for the beginning of an id.
@@ -43,7 +43,7 @@ pub(crate) fn is_allowed(text: &str) -> Result<(), ApiError> {
             .map(drop)
             .map_err(|error| ApiError {
                 status: 403,
-                message: format!("{error:#}"),
+                message: format!("{:#}", anyhow::Error::from(error)),
             }),
         // It was named by its id.
         Err(_) => Ok(()),
@@ -87,13 +87,13 @@ fn pinned(image: &Image) -> Result<String, ApiError> {
 async fn find_image(store: &Store, text: &str) -> Result<Image, ApiError> {
     if let Ok(reference) = text.parse::<ImageReference>() {
         let found = store.find(&reference).await;
-        if let Some(image) = found.map_err(|error| internal(&error))? {
+        if let Some(image) = found.map_err(of_store)? {
             return Ok(image);
         }
     }
     let digits = text.strip_prefix("sha256:").unwrap_or(text);
     let is_id = digits.len() >= ID_MIN && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let all = store.images().await.map_err(|error| internal(&error))?;
+    let all = store.images().await.map_err(of_store)?;
     let mut found: Option<Image> = None;
     for image in all {
         if !is_id || !image.digest.hex().starts_with(digits) {
@@ -113,7 +113,7 @@ async fn find_image(store: &Store, text: &str) -> Result<Image, ApiError> {
 }
 
 async fn names_of(store: &Store, digest: &Digest) -> Result<Vec<String>, ApiError> {
-    let all = store.images().await.map_err(|error| internal(&error))?;
+    let all = store.images().await.map_err(of_store)?;
     let its = all.into_iter().filter(|image| image.digest == *digest);
     Ok(its.map(|image| image.name).collect())
 }
@@ -138,7 +138,7 @@ async fn facts(store: &Store, image: &Image, names: Vec<String>) -> anyhow::Resu
 /// All images, each once.
 async fn all(store: &Store) -> Result<Vec<ImageFacts>, ApiError> {
     let mut by_digest: BTreeMap<String, (Image, Vec<String>)> = BTreeMap::new();
-    for image in store.images().await.map_err(|error| internal(&error))? {
+    for image in store.images().await.map_err(of_store)? {
         let name = image.name.clone();
         let entry = by_digest.entry(image.digest.to_string());
         entry.or_insert_with(|| (image, Vec::new())).1.push(name);
@@ -229,7 +229,7 @@ pub(crate) async fn tag(engine: &Engine, name: &str, query: &Query) -> Answer {
     let mut image = found.image;
     image.name = reference.to_string();
     let store = engine.store().await?;
-    store.name(&image).await.map_err(|error| internal(&error))?;
+    store.name(&image).await.map_err(of_store)?;
     engine.tell_of("image", "tag", &found.facts.id, &image.name);
     let mut response = answer::no_content()?;
     *response.status_mut() = hyper::StatusCode::CREATED;
@@ -284,7 +284,7 @@ async fn remove(
     let mut deleted = Vec::new();
     for name in names {
         let removed = store.remove_name(name).await;
-        removed.map_err(|error| internal(&error))?;
+        removed.map_err(of_store)?;
         deleted.push(json!({"Untagged": familiar(name)}));
         engine.tell_of("image", "untag", id.unwrap_or(name), name);
     }
@@ -293,7 +293,7 @@ async fn remove(
         engine.tell_of("image", "delete", id, id);
     }
     let collected = store.collect_garbage().await;
-    collected.map_err(|error| internal(&error))?;
+    collected.map_err(of_store)?;
     Ok(deleted)
 }
 

@@ -29,7 +29,7 @@ use progress::Progress;
 const TICK: Duration = Duration::from_secs(1);
 
 /// A pull that goes on as long as this is asked.
-type Pulling = Pin<Box<dyn Future<Output = anyhow::Result<Pulled>> + Send>>;
+type Pulling = Pin<Box<dyn Future<Output = image_store::Result<Pulled>> + Send>>;
 
 /// Answers.
 pub(crate) async fn create(engine: &Arc<Engine>, query: &Query, headers: &HeaderMap) -> Answer {
@@ -53,7 +53,7 @@ pub(crate) async fn create(engine: &Arc<Engine>, query: &Query, headers: &Header
         biased;
         first = seen.recv() => first,
         pulled = &mut pulling => return Err(match pulled {
-            Err(error) => refusal(&error),
+            Err(error) => refusal(error),
             Ok(_) => ApiError::internal("a pull that told nothing"),
         }),
     };
@@ -119,11 +119,12 @@ fn settings(headers: &HeaderMap) -> Result<Settings, ApiError> {
 
 /// As Docker has it: what may be a matter of logging in looks like what is not there. By 401 its client would
 /// ask for a password instead of telling the reason.
-fn refusal(error: &anyhow::Error) -> ApiError {
-    let status = match error.downcast_ref::<RegistryError>() {
+fn refusal(error: image_store::Error) -> ApiError {
+    let status = match error.registry() {
         Some(RegistryError::NotFound { .. } | RegistryError::Unauthorized { .. }) => 404,
         _ => 500,
     };
+    let error = anyhow::Error::from(error);
     ApiError {
         status,
         message: format!("{error:#}").replace('\n', " "),
@@ -163,7 +164,11 @@ async fn tell(
 }
 
 /// How it ended.
-fn last(engine: &Engine, reference: &ImageReference, pulled: anyhow::Result<Pulled>) -> Vec<Value> {
+fn last(
+    engine: &Engine,
+    reference: &ImageReference,
+    pulled: image_store::Result<Pulled>,
+) -> Vec<Value> {
     let name = familiar(&reference.to_string());
     match pulled {
         Ok(Pulled { image, is_new }) => {
@@ -179,7 +184,7 @@ fn last(engine: &Engine, reference: &ImageReference, pulled: anyhow::Result<Pull
             ]
         }
         Err(error) => {
-            let message = refusal(&error).message;
+            let message = refusal(error).message;
             vec![json!({"errorDetail": {"message": message}, "error": message})]
         }
     }

@@ -35,7 +35,10 @@ pub(crate) async fn save(engine: &Engine, names: &[&str]) -> Answer {
 async fn send(store: Store, images: Vec<Image>, pieces: FalliblePieces) {
     let (writer, reader) = tokio::io::duplex(AHEAD);
     let writing = save::write(&store, &images, writer);
-    let (written, sent) = tokio::join!(async { writing.await.map(drop) }, forward(reader, &pieces));
+    let (written, sent) = tokio::join!(
+        async { writing.await.map(drop).map_err(anyhow::Error::from) },
+        forward(reader, &pieces)
+    );
     if let (Err(error), Ok(())) = (written, sent) {
         tracing::warn!("an archive of images is broken off: {error:#}");
         let _gone = pieces.send(Err(io::Error::other("broken off"))).await;

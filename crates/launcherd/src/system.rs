@@ -75,7 +75,7 @@ pub(crate) async fn info(engine: &Engine) -> Answer {
     let all = containers::states(engine).await?;
     let running = all.iter().filter(|(_, state)| state.is_alive()).count();
     let images = engine.store().await?.images().await;
-    let images = images.map_err(|error| answer::internal(&error))?;
+    let images = images.map_err(answer::of_store)?;
     let mut info = json!({
         "ID": read("/etc/machine-id").trim(),
         "Containers": all.len(),

@@ -5,7 +5,6 @@
 
 use std::io::Read as _;
 
-use anyhow::Context as _;
 use container_model::ImageReference;
 use container_model::oci_spec::image::{
     Descriptor, ImageManifestBuilder, MediaType, SCHEMA_VERSION,
@@ -14,6 +13,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{Archive, ArchivedImage, Blob, digest_of};
+use crate::error::{Context as _, Result};
 
 /// What is read at once.
 const PIECE: usize = 256 * 1024;
@@ -26,12 +26,12 @@ struct Saved {
     layers: Vec<String>,
 }
 
-pub(super) fn images(archive: &Archive) -> anyhow::Result<Vec<ArchivedImage>> {
+pub(super) fn images(archive: &Archive) -> Result<Vec<ArchivedImage>> {
     let saved: Vec<Saved> = archive.json("manifest.json")?;
     saved.into_iter().map(|one| image(archive, &one)).collect()
 }
 
-fn image(archive: &Archive, saved: &Saved) -> anyhow::Result<ArchivedImage> {
+fn image(archive: &Archive, saved: &Saved) -> Result<ArchivedImage> {
     let tags = saved.repo_tags.iter().flatten();
     let names: Result<Vec<ImageReference>, _> = tags.map(|tag| tag.parse()).collect();
     let config = blob(archive, &saved.config)?;
@@ -39,7 +39,7 @@ fn image(archive: &Archive, saved: &Saved) -> anyhow::Result<ArchivedImage> {
         .layers
         .iter()
         .map(|path| blob(archive, path))
-        .collect::<anyhow::Result<_>>()?;
+        .collect::<Result<_>>()?;
     let mut descriptors = Vec::new();
     for layer in &layers {
         descriptors.push(describe(layer, layer_type(archive, &layer.path)?)?);
@@ -60,13 +60,13 @@ fn image(archive: &Archive, saved: &Saved) -> anyhow::Result<ArchivedImage> {
     })
 }
 
-fn describe(blob: &Blob, media_type: MediaType) -> anyhow::Result<Descriptor> {
+fn describe(blob: &Blob, media_type: MediaType) -> Result<Descriptor> {
     let digest: container_model::oci_spec::image::Digest = blob.digest.as_str().parse()?;
     Ok(Descriptor::new(media_type, blob.size, digest))
 }
 
 /// A file with its digest, which its name need not tell.
-fn blob(archive: &Archive, path: &str) -> anyhow::Result<Blob> {
+fn blob(archive: &Archive, path: &str) -> Result<Blob> {
     let mut hash = Sha256::new();
     let mut reader = archive.reader(path)?;
     let mut buffer = vec![0; PIECE];
@@ -84,7 +84,7 @@ fn blob(archive: &Archive, path: &str) -> anyhow::Result<Blob> {
     })
 }
 
-fn layer_type(archive: &Archive, path: &str) -> anyhow::Result<MediaType> {
+fn layer_type(archive: &Archive, path: &str) -> Result<MediaType> {
     let mut magic = Vec::new();
     archive.reader(path)?.take(4).read_to_end(&mut magic)?;
     Ok(match magic[..] {

@@ -2,11 +2,11 @@
 //!
 //! Of an index of several platforms the one for this machine is taken.
 
-use anyhow::{Context as _, bail};
 use container_model::ImageReference;
 use container_model::oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 
 use super::{Archive, ArchivedImage, Blob, digest_of};
+use crate::error::{Context as _, Error, Result};
 use crate::platform;
 
 /// What containerd and docker write the whole name to.
@@ -16,7 +16,7 @@ const REFERENCE_ANNOTATION: &str = "org.opencontainers.image.ref.name";
 /// Indexes in indexes; nobody nests deeper.
 const DEPTH_MAX: usize = 4;
 
-pub(super) fn images(archive: &Archive) -> anyhow::Result<Vec<ArchivedImage>> {
+pub(super) fn images(archive: &Archive) -> Result<Vec<ArchivedImage>> {
     let index: ImageIndex = archive.json("index.json")?;
     let mut images: Vec<ArchivedImage> = Vec::new();
     for descriptor in index.manifests() {
@@ -47,9 +47,10 @@ fn image(
     archive: &Archive,
     descriptor: &Descriptor,
     depth: usize,
-) -> anyhow::Result<Option<ArchivedImage>> {
+) -> Result<Option<ArchivedImage>> {
     if depth == 0 {
-        bail!("its indexes are nested too deeply");
+        let text = "its indexes are nested too deeply";
+        return Err(Error::Archive(text.to_owned()));
     }
     match descriptor.media_type() {
         MediaType::ImageManifest => manifest(archive, descriptor).map(Some),
@@ -63,11 +64,7 @@ fn image(
     }
 }
 
-fn list(
-    archive: &Archive,
-    descriptor: &Descriptor,
-    depth: usize,
-) -> anyhow::Result<Option<ArchivedImage>> {
+fn list(archive: &Archive, descriptor: &Descriptor, depth: usize) -> Result<Option<ArchivedImage>> {
     let index: ImageIndex = serde_json::from_slice(&blob(archive, descriptor)?)?;
     match platform::choose(&index) {
         Some(descriptor) => image(archive, descriptor, depth - 1),
@@ -75,21 +72,22 @@ fn list(
     }
 }
 
-fn path(descriptor: &Descriptor) -> anyhow::Result<String> {
+fn path(descriptor: &Descriptor) -> Result<String> {
     let digest: container_model::digest::Digest = descriptor.digest().to_string().parse()?;
     Ok(format!("blobs/sha256/{}", digest.hex()))
 }
 
-fn blob(archive: &Archive, descriptor: &Descriptor) -> anyhow::Result<Vec<u8>> {
+fn blob(archive: &Archive, descriptor: &Descriptor) -> Result<Vec<u8>> {
     let path = path(descriptor)?;
     let bytes = archive.document(&path)?;
     if digest_of(&bytes).as_str() != descriptor.digest().to_string() {
-        bail!("{path} has other contents than its name says: the archive is damaged");
+        let text = format!("{path} has other contents than its name says: the archive is damaged");
+        return Err(Error::Archive(text));
     }
     Ok(bytes)
 }
 
-fn manifest(archive: &Archive, descriptor: &Descriptor) -> anyhow::Result<ArchivedImage> {
+fn manifest(archive: &Archive, descriptor: &Descriptor) -> Result<ArchivedImage> {
     let bytes = blob(archive, descriptor)?;
     let manifest: ImageManifest = serde_json::from_slice(&bytes).context("a manifest")?;
     let mut blobs = Vec::new();

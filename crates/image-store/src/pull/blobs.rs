@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use anyhow::bail;
 use container_model::digest::Digest;
 use container_model::oci_spec::image::{Descriptor, ImageManifest};
 use futures::TryStreamExt as _;
 use image_registry::{RegistryError, Remote};
 
 use super::{LayerState, Observer, PullEvent};
+use crate::error::{Error, Result};
 use crate::store::{Begun, Committed, Ingest, Store};
 
 /// As many at a time as Docker fetches.
@@ -39,7 +39,7 @@ pub(super) async fn fetch(
     remote: &Remote,
     manifest: &ImageManifest,
     observer: &Observer,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     let parts = std::iter::once(manifest.config()).chain(manifest.layers());
     let mut seen = HashSet::new();
     let mut wanted = Vec::new();
@@ -61,16 +61,17 @@ pub(super) async fn fetch(
     for one in &wanted {
         one.tell(LayerState::Waiting);
     }
-    futures::stream::iter(wanted.into_iter().map(anyhow::Ok))
+    futures::stream::iter(wanted.into_iter().map(Ok::<_, Error>))
         .try_for_each_concurrent(SIDE_BY_SIDE, |one| async move { one.fetch().await })
         .await
 }
 
 /// Layers that lie elsewhere are not in the registry.
-fn check(part: &Descriptor, digest: &Digest) -> anyhow::Result<()> {
+fn check(part: &Descriptor, digest: &Digest) -> Result<()> {
     let kind = part.media_type().to_string();
     if kind.contains("foreign") || kind.contains("nondistributable") {
-        bail!("the layer {digest} is a `{kind}`: registries do not have it");
+        let text = format!("the layer {digest} is a `{kind}`: registries do not have it");
+        return Err(Error::Image(text));
     }
     Ok(())
 }
@@ -86,7 +87,7 @@ impl Wanted<'_> {
         }
     }
 
-    async fn fetch(&self) -> anyhow::Result<()> {
+    async fn fetch(&self) -> Result<()> {
         let mut failure = None;
         for _ in 0..ATTEMPTS {
             let Some(ingest) = self.begin().await? else {
@@ -107,12 +108,12 @@ impl Wanted<'_> {
         }
         match failure {
             Some(error) => Err(error.into()),
-            None => bail!("{} cannot be fetched", self.digest),
+            None => Err(Error::Image(format!("{} cannot be fetched", self.digest))),
         }
     }
 
     /// A writer, once nobody else is writing the blob; none if it is there.
-    async fn begin(&self) -> anyhow::Result<Option<Ingest>> {
+    async fn begin(&self) -> Result<Option<Ingest>> {
         let mut is_told = false;
         loop {
             match self.store.ingest(&self.digest, self.size).await? {
@@ -131,7 +132,7 @@ impl Wanted<'_> {
 
     /// Writes what is missing. Gives back what is wrong with the bytes, which are forgotten then: they are to
     /// be fetched again from the beginning.
-    async fn fill(&self, mut ingest: Ingest) -> anyhow::Result<Option<RegistryError>> {
+    async fn fill(&self, mut ingest: Ingest) -> Result<Option<RegistryError>> {
         let mut transfer = self
             .remote
             .transfer(&self.digest, self.size, ingest.position());

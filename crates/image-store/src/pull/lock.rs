@@ -7,16 +7,16 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use rustix::fs::{FlockOperation, flock};
 
 use super::{Observer, PullEvent};
+use crate::error::{Context as _, Result};
 
 const FOLDER: &str = "/run/keelson/pull-locks";
 const POLL: Duration = Duration::from_millis(200);
 
 /// Waits for the lock of an image. Its file stays: a file that is removed would be locked twice.
-pub(super) async fn take(name: &str, observer: &Observer) -> anyhow::Result<File> {
+pub(super) async fn take(name: &str, observer: &Observer) -> Result<File> {
     let folder = DirBuilder::new().recursive(true).mode(0o700).create(FOLDER);
     folder.context(FOLDER)?;
     let path = Path::new(FOLDER).join(super::label_value(name));

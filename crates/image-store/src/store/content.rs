@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, bail};
 use container_model::digest::Digest;
 use containerd_client::services::v1::content_client::ContentClient;
 use containerd_client::services::v1::{
@@ -17,6 +16,7 @@ use containerd_client::tonic::{Response, Status, Streaming};
 use prost_types::FieldMask;
 
 use super::{Begun, Store, found, new, plain};
+use crate::error::{Context as _, Error, Result};
 
 /// Less than gRPC's limit, and enough that its frames do not count.
 const PIECE: usize = 1024 * 1024;
@@ -25,7 +25,7 @@ const DOCUMENT_MAX: usize = 8 * 1024 * 1024;
 
 impl Store {
     /// Whether a blob is there.
-    pub async fn has(&self, digest: &Digest) -> anyhow::Result<bool> {
+    pub async fn has(&self, digest: &Digest) -> Result<bool> {
         let message = InfoRequest {
             digest: digest.to_string(),
         };
@@ -40,7 +40,7 @@ impl Store {
         size: u64,
         labels: HashMap<String, String>,
         source: impl Read + Send + 'static,
-    ) -> anyhow::Result<()> {
+    ) -> Result<()> {
         // Someone else's lease may hold it: ours must, too, and does once it was to be written under it.
         if self.has(digest).await? && matches!(self.ingest(digest, size).await?, Begun::Present) {
             return self.label(digest, labels).await;
@@ -55,7 +55,7 @@ impl Store {
             };
             let mut answers = answer.into_inner();
             while let Some(Some(_)) = new(answers.message().await)? {}
-            anyhow::Ok(())
+            Ok::<_, Error>(())
         };
         let outcome = outcome.await;
         let failed = failure
@@ -63,17 +63,13 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(error) = failed {
-            return Err(anyhow::Error::from(error).context(format!("{digest} cannot be read")));
+            return Err(error).with_context(|| format!("{digest} cannot be read"));
         }
         outcome.with_context(|| format!("{digest} is not stored"))
     }
 
     /// Adds labels to a blob.
-    pub async fn label(
-        &self,
-        digest: &Digest,
-        labels: HashMap<String, String>,
-    ) -> anyhow::Result<()> {
+    pub async fn label(&self, digest: &Digest, labels: HashMap<String, String>) -> Result<()> {
         if labels.is_empty() {
             return Ok(());
         }
@@ -93,22 +89,25 @@ impl Store {
     }
 
     /// A small blob whole.
-    pub async fn document(&self, digest: &Digest) -> anyhow::Result<Vec<u8>> {
-        let missing = || format!("{digest} is not in the store");
+    pub async fn document(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let missing = || Error::NoBlob(digest.clone());
         let answer = found(self.begin_reading(digest).await)?;
-        let mut pieces = answer.with_context(missing)?.into_inner();
+        let mut pieces = answer.ok_or_else(missing)?.into_inner();
         let mut bytes = Vec::new();
-        while let Some(piece) = found(pieces.message().await)?.with_context(missing)? {
+        while let Some(piece) = found(pieces.message().await)?.ok_or_else(missing)? {
             bytes.extend_from_slice(&piece.data);
             if bytes.len() > DOCUMENT_MAX {
-                bail!("{digest} is no document: it has more than {DOCUMENT_MAX} bytes");
+                return Err(Error::NoDocument {
+                    digest: digest.clone(),
+                    limit: DOCUMENT_MAX,
+                });
             }
         }
         Ok(bytes)
     }
 
     /// A blob in pieces.
-    pub async fn read(&self, digest: &Digest) -> anyhow::Result<BlobPieces> {
+    pub async fn read(&self, digest: &Digest) -> Result<BlobPieces> {
         let answer = self.begin_reading(digest).await;
         Ok(BlobPieces(
             answer.map_err(|status| plain(&status))?.into_inner(),
@@ -135,7 +134,7 @@ pub struct BlobPieces(Streaming<ReadContentResponse>);
 
 impl BlobPieces {
     /// The next one; none at the end.
-    pub async fn next(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>> {
         let piece = self.0.message().await;
         let piece = piece.map_err(|status| plain(&status))?;
         Ok(piece.map(|piece| piece.data))
@@ -161,7 +160,7 @@ impl<R: Read> Pieces<R> {
         labels: HashMap<String, String>,
         source: R,
         failure: Arc<Mutex<Option<io::Error>>>,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self> {
         Ok(Self {
             digest: digest.to_string(),
             // One writer of a digest at a time in this process; others have a name of their own.

@@ -15,6 +15,7 @@ use containerd_client::services::v1::{
 use containerd_client::types::Descriptor;
 
 use super::{Store, found, new, plain};
+use crate::error::Result;
 
 /// On a name: by which key its image was signed.
 const SIGNER_LABEL: &str = "keelson.launch/signer";
@@ -34,7 +35,7 @@ pub struct Image {
 
 impl Store {
     /// An image, if there is one of that name.
-    pub async fn image(&self, name: &str) -> anyhow::Result<Option<Image>> {
+    pub async fn image(&self, name: &str) -> Result<Option<Image>> {
         let message = GetImageRequest {
             name: name.to_owned(),
         };
@@ -45,7 +46,7 @@ impl Store {
     }
 
     /// The fingerprint of the key that an image's signature was verified with.
-    pub async fn signer(&self, image: &Image) -> anyhow::Result<Option<String>> {
+    pub async fn signer(&self, image: &Image) -> Result<Option<String>> {
         let message = GetImageRequest {
             name: image.name.clone(),
         };
@@ -60,7 +61,7 @@ impl Store {
     }
 
     /// Takes a name away. Whether there was one; what has no name left is collected.
-    pub async fn remove_name(&self, name: &str) -> anyhow::Result<bool> {
+    pub async fn remove_name(&self, name: &str) -> Result<bool> {
         let message = DeleteImageRequest {
             name: name.to_owned(),
             sync: true,
@@ -71,22 +72,19 @@ impl Store {
     }
 
     /// All images, by name.
-    pub async fn images(&self) -> anyhow::Result<Vec<Image>> {
+    pub async fn images(&self) -> Result<Vec<Image>> {
         let mut client = ImagesClient::new(self.channel.clone());
         let answer = client
             .list(self.request(ListImagesRequest::default()))
             .await;
         let records = answer.map_err(|status| plain(&status))?.into_inner().images;
-        let mut images: Vec<Image> = records
-            .into_iter()
-            .map(read)
-            .collect::<anyhow::Result<_>>()?;
+        let mut images: Vec<Image> = records.into_iter().map(read).collect::<Result<_>>()?;
         images.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(images)
     }
 
     /// When each name was given last to what it stands for.
-    pub async fn named_at(&self) -> anyhow::Result<HashMap<String, SystemTime>> {
+    pub async fn named_at(&self) -> Result<HashMap<String, SystemTime>> {
         let mut client = ImagesClient::new(self.channel.clone());
         let answer = client
             .list(self.request(ListImagesRequest::default()))
@@ -100,7 +98,7 @@ impl Store {
     }
 
     /// An image by its name; one with a digest may have been stored under another tag.
-    pub async fn find(&self, reference: &ImageReference) -> anyhow::Result<Option<Image>> {
+    pub async fn find(&self, reference: &ImageReference) -> Result<Option<Image>> {
         let Some(digest) = reference.digest() else {
             return self.image(&reference.to_string()).await;
         };
@@ -113,12 +111,12 @@ impl Store {
     }
 
     /// Gives a name to a manifest, whatever had it before.
-    pub async fn name(&self, image: &Image) -> anyhow::Result<()> {
+    pub async fn name(&self, image: &Image) -> Result<()> {
         self.name_signed(image, None).await
     }
 
     /// Gives a name to a manifest whose signature under this name was verified with a key.
-    pub async fn name_signed(&self, image: &Image, signer: Option<&Digest>) -> anyhow::Result<()> {
+    pub async fn name_signed(&self, image: &Image, signer: Option<&Digest>) -> Result<()> {
         let label = signer.map(|signer| (SIGNER_LABEL.to_owned(), signer.to_string()));
         let record = Record {
             name: image.name.clone(),
@@ -148,7 +146,7 @@ impl Store {
     }
 }
 
-fn read(record: Record) -> anyhow::Result<Image> {
+fn read(record: Record) -> Result<Image> {
     let target = record.target.unwrap_or_default();
     Ok(Image {
         name: record.name,

@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
 use container_model::digest::Digest;
 use containerd_client::services::v1::content_client::ContentClient;
 use containerd_client::services::v1::{
@@ -16,6 +15,7 @@ use containerd_client::tonic::{Code, Status, Streaming};
 use tokio::sync::mpsc;
 
 use super::{Store, found, plain};
+use crate::error::{Context as _, Error, Result};
 
 /// What containerd says of a blob that somebody else is writing.
 const LOCKED: &str = "locked";
@@ -59,7 +59,7 @@ pub enum Committed {
 
 impl Store {
     /// Begins to write a blob, or goes on.
-    pub async fn ingest(&self, digest: &Digest, size: u64) -> anyhow::Result<Begun> {
+    pub async fn ingest(&self, digest: &Digest, size: u64) -> Result<Begun> {
         // Of another size it is another one: the manifest lies, or did so before.
         let name = format!("pull-{}-{size}", digest.hex());
         let (messages, receiver) = mpsc::channel(1);
@@ -68,7 +68,8 @@ impl Store {
             Some((message, receiver))
         });
         let stat = message(&name, digest, size, WriteAction::Stat)?;
-        messages.send(stat).await?;
+        let sent = messages.send(stat).await;
+        sent.map_err(|_| Error::WritingEnded(digest.clone()))?;
         let mut client = ContentClient::new(self.channel.clone());
         let mut answers = match client.write(self.request(stream)).await {
             Ok(answer) => answer.into_inner(),
@@ -76,7 +77,7 @@ impl Store {
         };
         let first = match answers.message().await {
             Ok(Some(first)) => first,
-            Ok(None) => bail!("containerd ends the writing of {digest} before it begins"),
+            Ok(None) => return Err(Error::WritingEnded(digest.clone())),
             Err(status) => return refused(&status),
         };
         Ok(Begun::Ingest(Box::new(Ingest {
@@ -90,7 +91,7 @@ impl Store {
     }
 
     /// Forgets what came of a blob.
-    async fn abort(&self, name: String) -> anyhow::Result<()> {
+    async fn abort(&self, name: String) -> Result<()> {
         let mut client = ContentClient::new(self.channel.clone());
         let mut attempts = 1;
         loop {
@@ -109,7 +110,7 @@ impl Store {
     }
 }
 
-fn refused(status: &Status) -> anyhow::Result<Begun> {
+fn refused(status: &Status) -> Result<Begun> {
     match status.code() {
         Code::AlreadyExists => Ok(Begun::Present),
         Code::Unavailable if status.message().contains(LOCKED) => Ok(Begun::Locked),
@@ -122,7 +123,7 @@ fn message(
     digest: &Digest,
     size: u64,
     action: WriteAction,
-) -> anyhow::Result<WriteContentRequest> {
+) -> Result<WriteContentRequest> {
     Ok(WriteContentRequest {
         action: action.into(),
         r#ref: name.to_owned(),
@@ -139,12 +140,13 @@ impl Ingest {
     }
 
     /// Writes the next bytes.
-    pub async fn write(&mut self, data: Vec<u8>) -> anyhow::Result<()> {
+    pub async fn write(&mut self, data: Vec<u8>) -> Result<()> {
         let length = data.len() as u64;
         let mut message = message(&self.name, &self.digest, self.size, WriteAction::Write)?;
         message.offset = i64::try_from(self.position)?;
         message.data = data;
         let written = self.exchange(message).await;
+        let written = written.map_err(|status| plain(&status));
         written.with_context(|| format!("{} is not stored", self.digest))?;
         self.position += length;
         Ok(())
@@ -155,7 +157,7 @@ impl Ingest {
         mut self,
         store: &Store,
         labels: HashMap<String, String>,
-    ) -> anyhow::Result<Committed> {
+    ) -> Result<Committed> {
         let mut message = message(&self.name, &self.digest, self.size, WriteAction::Commit)?;
         message.offset = i64::try_from(self.position)?;
         message.labels = labels;
@@ -173,7 +175,7 @@ impl Ingest {
     }
 
     /// Forgets what came.
-    pub async fn forget(self, store: &Store) -> anyhow::Result<()> {
+    pub async fn forget(self, store: &Store) -> Result<()> {
         let name = self.name.clone();
         drop(self);
         store.abort(name).await

@@ -8,6 +8,7 @@ use containerd_client::services::v1::leases_client::LeasesClient;
 use containerd_client::services::v1::{CreateRequest, DeleteRequest, ListRequest};
 
 use super::{Store, found, plain};
+use crate::error::Result;
 
 /// What containerd reads as the time of a lease's end.
 const EXPIRY_LABEL: &str = "containerd.io/gc.expire";
@@ -23,7 +24,7 @@ pub struct Lease {
 
 impl Store {
     /// Takes a lease.
-    pub async fn lease(&self, purpose: &str) -> anyhow::Result<Lease> {
+    pub async fn lease(&self, purpose: &str) -> Result<Lease> {
         self.labelled_lease(purpose, HashMap::new()).await
     }
 
@@ -32,7 +33,7 @@ impl Store {
         &self,
         purpose: &str,
         mut labels: HashMap<String, String>,
-    ) -> anyhow::Result<Lease> {
+    ) -> Result<Lease> {
         let now = std::time::SystemTime::now();
         let unique = now.duration_since(std::time::UNIX_EPOCH)?.as_nanos();
         let id = format!("launch-{purpose}-{}-{unique}", std::process::id());
@@ -55,7 +56,7 @@ impl Store {
 
 impl Store {
     /// The leases that have a label with a value.
-    pub async fn leases(&self, label: &str, value: &str) -> anyhow::Result<Vec<String>> {
+    pub async fn leases(&self, label: &str, value: &str) -> Result<Vec<String>> {
         let message = ListRequest {
             filters: vec![format!("labels.\"{label}\"==\"{value}\"")],
         };
@@ -66,7 +67,7 @@ impl Store {
     }
 
     /// Leases whose process is gone, by what they were taken for: of those for one purpose, or of all.
-    pub async fn abandoned_leases(&self, purpose: Option<&str>) -> anyhow::Result<Vec<String>> {
+    pub async fn abandoned_leases(&self, purpose: Option<&str>) -> Result<Vec<String>> {
         let mut client = LeasesClient::new(self.channel.clone());
         let answer = client.list(self.request(ListRequest::default())).await;
         let leases = answer.map_err(|status| plain(&status))?.into_inner().leases;
@@ -81,14 +82,14 @@ impl Store {
     }
 
     /// Ends a lease that somebody left; that there is none is no error.
-    pub async fn end_lease(&self, id: String) -> anyhow::Result<()> {
+    pub async fn end_lease(&self, id: String) -> Result<()> {
         let message = DeleteRequest { id, sync: false };
         let mut client = LeasesClient::new(self.channel.clone());
         found(client.delete(self.request(message)).await).map(|_| ())
     }
 
     /// Has what was removed leave the disk now; by itself containerd does so a moment later.
-    pub async fn collect_garbage(&self) -> anyhow::Result<()> {
+    pub async fn collect_garbage(&self) -> Result<()> {
         self.lease("collect").await?.delete(true).await
     }
 }
@@ -118,17 +119,17 @@ impl Lease {
     }
 
     /// Ends it: what nothing else refers to may be collected.
-    pub async fn end(self) -> anyhow::Result<()> {
+    pub async fn end(self) -> Result<()> {
         self.delete(false).await
     }
 
     /// Ends it, and has what nothing else refers to leave the disk now.
-    pub async fn end_now(self) -> anyhow::Result<()> {
+    pub async fn end_now(self) -> Result<()> {
         self.delete(true).await
     }
 
     /// `sync` has the garbage collected before it returns.
-    async fn delete(self, sync: bool) -> anyhow::Result<()> {
+    async fn delete(self, sync: bool) -> Result<()> {
         let message = DeleteRequest { id: self.id, sync };
         let mut client = LeasesClient::new(self.store.channel.clone());
         let answer = client.delete(self.store.request(message)).await;

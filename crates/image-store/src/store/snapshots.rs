@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 
-use anyhow::bail;
 use container_model::digest::Digest;
 use containerd_client::services::v1::ApplyRequest;
 use containerd_client::services::v1::diff_client::DiffClient;
@@ -18,6 +17,7 @@ use containerd_client::types::{Descriptor, Mount};
 
 use super::root_mount::RootMount;
 use super::{Store, found, new, plain};
+use crate::error::{Error, Result};
 
 /// containerd's default on Linux, and ours.
 const SNAPSHOTTER: &str = "overlayfs";
@@ -34,7 +34,7 @@ impl Store {
         difference: &Digest,
         chain: &Digest,
         parent: Option<&Digest>,
-    ) -> anyhow::Result<()> {
+    ) -> Result<()> {
         if self.has_snapshot(chain.as_str()).await? {
             return Ok(());
         }
@@ -47,10 +47,11 @@ impl Store {
             Ok(applied) if applied == difference.as_str() => {
                 self.commit(&key, chain.as_str()).await
             }
-            Ok(applied) => Err(anyhow::anyhow!(
-                "the layer {} unpacks to {applied}, and the image says {difference}",
-                layer.digest
-            )),
+            Ok(unpacked) => Err(Error::Layer {
+                layer: layer.digest.clone(),
+                unpacked,
+                expected: difference.clone(),
+            }),
             Err(error) => Err(error),
         };
         if commit.is_err() {
@@ -59,7 +60,7 @@ impl Store {
         commit
     }
 
-    async fn has_snapshot(&self, name: &str) -> anyhow::Result<bool> {
+    async fn has_snapshot(&self, name: &str) -> Result<bool> {
         let message = StatSnapshotRequest {
             snapshotter: SNAPSHOTTER.to_owned(),
             key: name.to_owned(),
@@ -87,7 +88,7 @@ impl Store {
             .map(Response::into_inner)
     }
 
-    async fn apply(&self, layer: &Descriptor, mounts: Vec<Mount>) -> anyhow::Result<String> {
+    async fn apply(&self, layer: &Descriptor, mounts: Vec<Mount>) -> Result<String> {
         let message = ApplyRequest {
             diff: Some(layer.clone()),
             mounts,
@@ -102,7 +103,7 @@ impl Store {
         Ok(applied.unwrap_or_default().digest)
     }
 
-    async fn commit(&self, key: &str, name: &str) -> anyhow::Result<()> {
+    async fn commit(&self, key: &str, name: &str) -> Result<()> {
         let message = CommitSnapshotRequest {
             snapshotter: SNAPSHOTTER.to_owned(),
             name: name.to_owned(),
@@ -117,7 +118,7 @@ impl Store {
         Ok(())
     }
 
-    async fn mounts(&self, key: &str) -> anyhow::Result<Vec<Mount>> {
+    async fn mounts(&self, key: &str) -> Result<Vec<Mount>> {
         let message = MountsRequest {
             snapshotter: SNAPSHOTTER.to_owned(),
             key: key.to_owned(),
@@ -134,7 +135,7 @@ impl Store {
         container: &str,
         top: &Digest,
         is_kept: bool,
-    ) -> anyhow::Result<Option<RootMount>> {
+    ) -> Result<Option<RootMount>> {
         let labels = [
             (CONTAINER_LABEL, container),
             // containerd wants a value, and reads none.
@@ -158,7 +159,7 @@ impl Store {
     }
 
     /// The writable root that a container has; none before its first run.
-    pub async fn existing_root(&self, container: &str) -> anyhow::Result<Option<RootMount>> {
+    pub async fn existing_root(&self, container: &str) -> Result<Option<RootMount>> {
         let key = container_key(container);
         if !self.has_snapshot(&key).await? {
             return Ok(None);
@@ -167,12 +168,12 @@ impl Store {
     }
 
     /// Removes a container's writable root; that there is none is no error.
-    pub async fn remove_container_root(&self, container: &str) -> anyhow::Result<()> {
+    pub async fn remove_container_root(&self, container: &str) -> Result<()> {
         self.remove_snapshot(&container_key(container)).await
     }
 
     /// The names of containers that have a writable root.
-    pub async fn container_roots(&self) -> anyhow::Result<Vec<String>> {
+    pub async fn container_roots(&self) -> Result<Vec<String>> {
         let message = ListSnapshotsRequest {
             snapshotter: SNAPSHOTTER.to_owned(),
             filters: vec![format!("labels.\"{CONTAINER_LABEL}\"")],
@@ -191,7 +192,7 @@ impl Store {
         Ok(names)
     }
 
-    async fn remove_snapshot(&self, key: &str) -> anyhow::Result<()> {
+    async fn remove_snapshot(&self, key: &str) -> Result<()> {
         let message = RemoveSnapshotRequest {
             snapshotter: SNAPSHOTTER.to_owned(),
             key: key.to_owned(),
@@ -201,14 +202,14 @@ impl Store {
     }
 }
 
-fn root_mount(mut mounts: Vec<Mount>) -> anyhow::Result<RootMount> {
+fn root_mount(mut mounts: Vec<Mount>) -> Result<RootMount> {
     match (mounts.pop(), mounts.is_empty()) {
         (Some(mount), true) => Ok(RootMount {
             kind: mount.r#type,
             source: mount.source,
             options: mount.options,
         }),
-        _ => bail!("the snapshotter {SNAPSHOTTER} gives more than one mount"),
+        _ => Err(Error::Mounts(SNAPSHOTTER)),
     }
 }
 

@@ -22,7 +22,7 @@ use rustix::io::Errno;
 use tokio::sync::OwnedMutexGuard;
 
 use super::container_path::ContainerPath;
-use crate::answer::internal;
+use crate::answer::{internal, of_store};
 use crate::engine::{self, Engine};
 use crate::images;
 use crate::records::unit_name;
@@ -53,7 +53,7 @@ pub(super) async fn open(engine: &Engine, record: &Record) -> Result<Root, ApiEr
     let mount = match engine.store().await?.existing_root(&record.id).await {
         Ok(Some(mount)) => mount,
         Ok(None) => new_root(engine, record).await?,
-        Err(error) => return Err(internal(&error)),
+        Err(error) => return Err(of_store(error)),
     };
     let folder = mount
         .mount()
