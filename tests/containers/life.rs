@@ -119,7 +119,31 @@ fn it_ends_as_the_payload_ends() {
         assert_eq!(code, Some(expected), "{output}{errors}");
         assert!(errors.contains(reason), "{errors}");
     }
+    what_the_kernel_does_not_execute(&node);
     node.assert_nothing_left();
+}
+
+/// Only its execution tells, which is when the container runs already; a payload's own code is its own.
+fn what_the_kernel_does_not_execute(node: &Node) {
+    node.run(&["sh", "-c", "mkdir -p /srv/bad; cd /srv/bad; echo no program >data; echo '#!/no/such' >script; chmod 755 *"]);
+    let bad = "--volume=/srv/bad:/bad:ro";
+    for program in ["/bad/data", "/bad/script"] {
+        let (code, output, errors) = node.launch(&[bad], "busybox:saved", &[program]);
+        assert_eq!(code, Some(126), "{program}: {output}{errors}");
+        assert!(errors.contains(program), "{errors}");
+    }
+    let (code, _, _) = node.launch(&[bad], "busybox:saved", &["sh", "-c", "exit 1"]);
+    assert_eq!(code, Some(1));
+    let start = "systemd-run --quiet --unit=bad --property=Type=notify --property=Delegate=yes --property=DelegateSubgroup=launch \
+        launch run --network=none --volume=/srv/bad:/bad:ro --name=bad busybox:saved sleep 1000";
+    node.run(&["sh", "-c", start]);
+    let exec = |words: &[&str]| {
+        let (status, _, _) = node.output(&[&["launch", "exec", "bad"], words].concat());
+        status.code()
+    };
+    assert_eq!(exec(&["/bad/data"]), Some(126));
+    assert_eq!(exec(&["sh", "-c", "exit 1"]), Some(1));
+    node.run(&["systemctl", "stop", "bad.service"]);
 }
 
 #[test]

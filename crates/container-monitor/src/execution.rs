@@ -10,6 +10,7 @@ use monitor_protocol::message::{Exec, ExecStreams, Failure, FailureKind};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitStatus, pidfd_open, pidfd_send_signal};
 
 use crate::arguments::Arguments;
+use crate::child::Ended;
 use crate::console::Console;
 use crate::exit::{Ending, NOT_EXECUTABLE, NOT_FOUND};
 use crate::input::Input;
@@ -62,7 +63,7 @@ pub(crate) enum Change {
     /// It does not.
     NotStarted(Failure),
     /// It ended.
-    Ended(WaitStatus),
+    Ended(Ended),
 }
 
 fn failure(kind: FailureKind, reason: impl Into<String>) -> Failure {
@@ -130,13 +131,14 @@ impl Execution {
     }
 
     /// Some process ended: the runtime, this one, or neither.
-    pub(crate) fn take(&mut self, pid: Pid, status: WaitStatus) -> Change {
+    pub(crate) fn take(&mut self, ended: Ended) -> Change {
+        let pid = ended.pid;
         match &self.phase {
-            Phase::Starting(runtime, _) if *runtime == pid => match self.started(status) {
+            Phase::Starting(runtime, _) if *runtime == pid => match self.started(ended.status) {
                 Ok(pid) => Change::Started(pid),
                 Err(failure) => Change::NotStarted(failure),
             },
-            Phase::Running(own, _) if *own == pid => Change::Ended(status),
+            Phase::Running(own, _) if *own == pid => Change::Ended(ended),
             Phase::Starting(..) | Phase::Running(..) => Change::None,
         }
     }

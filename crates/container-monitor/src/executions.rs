@@ -7,10 +7,12 @@ use std::time::Instant;
 
 use monitor_protocol::message::{Exec, Failure, FailureKind};
 use monitor_protocol::{Answer, Event, Exit};
-use rustix::process::{Pid, Signal, WaitStatus};
+use rustix::process::{Pid, Signal};
 
+use crate::child::Ended;
 use crate::clock;
 use crate::execution::{Change, EXECUTIONS_MAX, Execution, Owner};
+use crate::exit::NOT_EXECUTABLE;
 use crate::monitor::{Monitor, Phase};
 use crate::reading::{BUFFER, Reading};
 
@@ -48,9 +50,9 @@ impl Monitor<'_> {
         loop {
             let ended = std::mem::take(&mut self.orphans);
             let count = ended.len();
-            for (pid, status) in ended {
-                if !self.take_orphan(pid, status) {
-                    self.orphans.push((pid, status));
+            for one in ended {
+                if !self.take_orphan(one) {
+                    self.orphans.push(one);
                 }
             }
             if self.orphans.len() == count {
@@ -62,9 +64,9 @@ impl Monitor<'_> {
         }
     }
 
-    fn take_orphan(&mut self, pid: Pid, status: WaitStatus) -> bool {
+    fn take_orphan(&mut self, ended: Ended) -> bool {
         for at in 0..self.executions.len() {
-            let change = self.executions[at].take(pid, status);
+            let change = self.executions[at].take(ended);
             let owner = self.executions[at].owner;
             match change {
                 Change::None => continue,
@@ -73,10 +75,10 @@ impl Monitor<'_> {
                     self.executions.remove(at);
                     self.tell_not_started(owner, failure);
                 }
-                Change::Ended(status) => {
+                Change::Ended(ended) => {
                     let mut execution = self.executions.remove(at);
                     self.drain(&mut execution);
-                    self.tell_ended(owner, status);
+                    self.tell_ended(owner, ended);
                 }
             }
             self.clients.status_changed();
@@ -107,10 +109,18 @@ impl Monitor<'_> {
         }
     }
 
-    fn tell_ended(&mut self, owner: Owner, status: WaitStatus) {
+    fn tell_ended(&mut self, owner: Owner, ended: Ended) {
+        let status = ended.status;
         let code = status
             .exit_status()
-            .and_then(|code| u8::try_from(code).ok());
+            .and_then(|code| u8::try_from(code).ok())
+            .map(|code| {
+                if ended.could_not_begin() {
+                    NOT_EXECUTABLE
+                } else {
+                    code
+                }
+            });
         let ending = code.ok_or(status.terminating_signal().unwrap_or(0));
         let exit = Exit::new(ending, false, clock::now());
         match owner {

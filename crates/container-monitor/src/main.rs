@@ -13,6 +13,7 @@
 mod arguments;
 mod cgroup;
 mod checkup;
+mod child;
 mod client;
 mod clock;
 mod console;

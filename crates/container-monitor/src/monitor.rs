@@ -13,17 +13,17 @@ use monitor_protocol::health::{HealthStatus, OnFailure};
 use monitor_protocol::{Event, ExitRecord};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open, pidfd_send_signal,
-    set_child_subreaper, wait,
+    Pid, PidfdFlags, Signal, WaitStatus, pidfd_open, pidfd_send_signal, set_child_subreaper,
 };
 use signal_hook::consts::{SIGKILL, SIGTERM};
 
 use crate::arguments::{Arguments, Output, Readiness};
 use crate::checkup::Checkup;
+use crate::child::{self, Ended};
 use crate::client::Clients;
 use crate::console::Console;
 use crate::execution::Execution;
-use crate::exit::Ending;
+use crate::exit::{Ending, NOT_EXECUTABLE};
 use crate::input::Input;
 use crate::journal::{Journal, Stream};
 use crate::lines::Lines;
@@ -104,7 +104,7 @@ pub(crate) struct Monitor<'a> {
     pub(crate) executions: Vec<Execution>,
     pub(crate) last_execution: u64,
     /// Processes that ended before it was known what they were.
-    pub(crate) orphans: Vec<(Pid, WaitStatus)>,
+    pub(crate) orphans: Vec<Ended>,
     pub(crate) checkup: Option<Checkup>,
     registration: Option<Registration>,
 }
@@ -435,11 +435,11 @@ impl<'a> Monitor<'a> {
     /// Every child that ended: the payload, processes that were executed, and orphans of the runtime.
     fn reap(&mut self) -> Option<Ending> {
         let mut ending = None;
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            if pid == self.payload {
-                ending = Some(ending_of(status));
+        while let Some(ended) = child::next() {
+            if ended.pid == self.payload {
+                ending = Some(ending_of(&ended));
             } else {
-                self.orphans.push((pid, status));
+                self.orphans.push(ended);
             }
         }
         self.take_orphans();
@@ -659,7 +659,16 @@ impl Watchdog {
     }
 }
 
-fn ending_of(status: WaitStatus) -> Ending {
+fn ending_of(ended: &Ended) -> Ending {
+    let status: WaitStatus = ended.status;
+    if ended.could_not_begin() {
+        // The runtime said more on the payload's standard error.
+        return Ending::NotStarted {
+            code: NOT_EXECUTABLE,
+            reason: "the kernel does not execute the program, or what its first line names"
+                .to_owned(),
+        };
+    }
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Ending::Exited(u8::try_from(code).unwrap_or(u8::MAX)),
         (None, Some(signal)) => Ending::Killed(signal),
