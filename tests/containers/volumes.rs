@@ -31,6 +31,8 @@ fn a_new_volume_has_what_the_image_has_there() {
     let list = node.run(&["launch", "volume", "ls"]);
     let lines = format!("data   no     {VOLUMES}/data\nhalf   no     {VOLUMES}/half\n");
     assert_eq!(list, format!("NAME   USED   PATH\n{lines}"));
+    let names = node.run(&["launch", "volume", "ls", "--quiet"]);
+    assert_eq!(names, "data\nhalf\n");
     node.run(&["launch", "volume", "create", "--label=owner=web", "empty"]);
     let shown = node.run(&["launch", "volume", "inspect", "--json", "empty"]);
     let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");

@@ -19,6 +19,7 @@ mod prune;
 mod pull;
 mod quadlet_files;
 mod record;
+mod resource_command;
 mod run;
 mod run_arguments;
 mod running;

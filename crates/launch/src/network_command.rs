@@ -2,7 +2,6 @@
 //!
 //! What a network is and who is in it, `container-network` knows; here are options and what is printed.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use anyhow::{Context as _, bail};
@@ -14,6 +13,10 @@ use container_network::{Error, Networks, NewNetwork};
 use ipnet::IpNet;
 use serde::Serialize;
 
+use crate::resource_command::{
+    InspectArguments, ListArguments, ListForm, PruneArguments, RemoveArguments, print_json,
+    print_names,
+};
 use crate::running::table;
 
 #[derive(Debug, Subcommand)]
@@ -22,33 +25,14 @@ pub(crate) enum NetworkCommand {
     Create(Box<CreateArguments>),
     /// List networks, with how many containers are in each
     #[command(alias = "list")]
-    Ls {
-        /// For programs
-        #[arg(long)]
-        json: bool,
-    },
+    Ls(ListArguments),
     /// Show networks, with the containers in them
-    Inspect {
-        /// Their names
-        #[arg(required = true)]
-        names: Vec<Name>,
-        /// For programs
-        #[arg(long)]
-        json: bool,
-    },
+    Inspect(InspectArguments),
     /// Remove networks that no container is in
     #[command(alias = "remove")]
-    Rm {
-        /// Their names
-        #[arg(required = true)]
-        names: Vec<Name>,
-    },
+    Rm(RemoveArguments),
     /// Remove every network that no container is in, and print the names
-    Prune {
-        /// For programs
-        #[arg(long)]
-        json: bool,
-    },
+    Prune(PruneArguments),
 }
 
 #[derive(Debug, Args)]
@@ -125,15 +109,13 @@ pub(crate) fn perform(command: NetworkCommand) -> anyhow::Result<()> {
     let networks = Networks::default();
     match command {
         NetworkCommand::Create(arguments) => create(&networks, *arguments),
-        NetworkCommand::Ls { json } => list(&networks, json),
-        NetworkCommand::Inspect { names, json } => inspect(&networks, &names, json),
-        NetworkCommand::Rm { names } => {
-            for name in names {
-                networks.remove(&name)?;
-            }
-            Ok(())
-        }
-        NetworkCommand::Prune { json } => print_names(&networks.prune()?, json),
+        NetworkCommand::Ls(arguments) => list(&networks, arguments.form()),
+        NetworkCommand::Inspect(arguments) => arguments.perform(
+            |name| networks.find(name),
+            |found, json| inspect(&networks, found, json),
+        ),
+        NetworkCommand::Rm(arguments) => arguments.perform(|name| networks.remove(name)),
+        NetworkCommand::Prune(arguments) => arguments.print(&networks.prune()?),
     }
 }
 
@@ -186,13 +168,22 @@ fn subnets(arguments: &CreateArguments) -> anyhow::Result<Vec<Subnet>> {
     Ok(subnets)
 }
 
-fn list(networks: &Networks, json: bool) -> anyhow::Result<()> {
+fn list(networks: &Networks, form: ListForm) -> anyhow::Result<()> {
     let (all, connections) = (networks.list()?, networks.connections()?);
-    if json {
-        return print_json(&shown(all.values(), &connections));
+    match form {
+        ListForm::Json => return print_json(&shown(all.values(), &connections)),
+        ListForm::Names => print_names(all.keys()),
+        ListForm::Table => print_table(all.values(), &connections),
     }
+    Ok(())
+}
+
+fn print_table<'a>(
+    networks: impl Iterator<Item = &'a NetworkDefinition>,
+    connections: &[Connection],
+) {
     let mut rows = vec![table::row(["NAME", "SUBNETS", "CONTAINERS"])];
-    for network in all.values() {
+    for network in networks {
         let subnets = network
             .settings
             .subnets
@@ -207,18 +198,14 @@ fn list(networks: &Networks, json: bool) -> anyhow::Result<()> {
         rows.push(table::row([network.name.as_str(), &subnets, &count]));
     }
     print!("{}", table::text(&rows));
-    Ok(())
 }
 
-fn inspect(networks: &Networks, names: &[Name], json: bool) -> anyhow::Result<()> {
+fn inspect(networks: &Networks, found: &[NetworkDefinition], json: bool) -> anyhow::Result<()> {
     let connections = networks.connections()?;
-    let found: Result<Vec<NetworkDefinition>, Error> =
-        names.iter().map(|name| networks.find(name)).collect();
-    let found = found?;
     if json {
         return print_json(&shown(found.iter(), &connections));
     }
-    for network in &found {
+    for network in found {
         println!("# {}, the bridge {}", network.name, network.bridge());
         print!("{}", network.to_toml()?);
         for one in of_network(&connections, network) {
@@ -268,20 +255,4 @@ fn shown_container(connection: &Connection) -> ShownContainer<'_> {
         addresses: &connection.addresses,
         ports: ports.collect(),
     }
-}
-
-pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
-}
-
-/// Names that were removed.
-pub(crate) fn print_names(names: &[Name], json: bool) -> anyhow::Result<()> {
-    if json {
-        return print_json(&BTreeMap::from([("removed", names)]));
-    }
-    for name in names {
-        println!("{name}");
-    }
-    Ok(())
 }

@@ -17,7 +17,7 @@ use image_store::{room, uses};
 use serde::Serialize;
 
 use crate::cli::PruneArguments;
-use crate::network_command::print_json;
+use crate::resource_command::print_json;
 use crate::run;
 use needs::Needs;
 use parts::Parts;

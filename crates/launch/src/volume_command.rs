@@ -7,7 +7,10 @@ use container_model::name::Name;
 use container_model::options::Label;
 use container_volumes::{Error, NewVolume, Volume, Volumes};
 
-use crate::network_command::{print_json, print_names};
+use crate::resource_command::{
+    InspectArguments, ListArguments, ListForm, PruneArguments, RemoveArguments, print_json,
+    print_names,
+};
 use crate::running::table;
 
 #[derive(Debug, Subcommand)]
@@ -16,33 +19,14 @@ pub(crate) enum VolumeCommand {
     Create(CreateArguments),
     /// List volumes, with where they are
     #[command(alias = "list")]
-    Ls {
-        /// For programs
-        #[arg(long)]
-        json: bool,
-    },
+    Ls(ListArguments),
     /// Show volumes
-    Inspect {
-        /// Their names
-        #[arg(required = true)]
-        names: Vec<Name>,
-        /// For programs
-        #[arg(long)]
-        json: bool,
-    },
+    Inspect(InspectArguments),
     /// Remove volumes that no container uses, with all that is in them
     #[command(alias = "remove")]
-    Rm {
-        /// Their names
-        #[arg(required = true)]
-        names: Vec<Name>,
-    },
+    Rm(RemoveArguments),
     /// Remove every volume that no container uses, and print the names
-    Prune {
-        /// For programs
-        #[arg(long)]
-        json: bool,
-    },
+    Prune(PruneArguments),
 }
 
 #[derive(Debug, Args)]
@@ -61,28 +45,30 @@ pub(crate) fn perform(command: VolumeCommand) -> anyhow::Result<()> {
     let volumes = Volumes::default();
     match command {
         VolumeCommand::Create(arguments) => create(&volumes, arguments),
-        VolumeCommand::Ls { json: true } => print_json(&volumes.list()?),
-        VolumeCommand::Ls { json: false } => list(&volumes),
-        VolumeCommand::Inspect { names, json } => inspect(&volumes, &names, json),
-        VolumeCommand::Rm { names } => {
-            for name in names {
-                volumes.remove(&name)?;
-            }
-            Ok(())
-        }
-        VolumeCommand::Prune { json } => print_names(&volumes.prune()?, json),
+        VolumeCommand::Ls(arguments) => list(&volumes.list()?, arguments.form()),
+        VolumeCommand::Inspect(arguments) => arguments.perform(|name| volumes.find(name), inspect),
+        VolumeCommand::Rm(arguments) => arguments.perform(|name| volumes.remove(name)),
+        VolumeCommand::Prune(arguments) => arguments.print(&volumes.prune()?),
     }
 }
 
-fn list(volumes: &Volumes) -> anyhow::Result<()> {
+fn list(volumes: &[Volume], form: ListForm) -> anyhow::Result<()> {
+    match form {
+        ListForm::Json => return print_json(&volumes),
+        ListForm::Names => print_names(volumes.iter().map(|volume| &volume.name)),
+        ListForm::Table => print_table(volumes),
+    }
+    Ok(())
+}
+
+fn print_table(volumes: &[Volume]) {
     let mut rows = vec![table::row(["NAME", "USED", "PATH"])];
-    for volume in volumes.list()? {
+    for volume in volumes {
         let used = if volume.used { "yes" } else { "no" };
         let path = volume.path.display().to_string();
         rows.push(table::row([volume.name.as_str(), used, &path]));
     }
     print!("{}", table::text(&rows));
-    Ok(())
 }
 
 fn create(volumes: &Volumes, arguments: CreateArguments) -> anyhow::Result<()> {
@@ -104,13 +90,11 @@ fn create(volumes: &Volumes, arguments: CreateArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn inspect(volumes: &Volumes, names: &[Name], json: bool) -> anyhow::Result<()> {
-    let found: Result<Vec<Volume>, Error> = names.iter().map(|name| volumes.find(name)).collect();
-    let found = found?;
+fn inspect(volumes: &[Volume], json: bool) -> anyhow::Result<()> {
     if json {
-        return print_json(&found);
+        return print_json(&volumes);
     }
-    for volume in &found {
+    for volume in volumes {
         let state = if volume.used { "used" } else { "not used" };
         println!("{}: {}, {state}", volume.name, volume.path.display());
         for (name, value) in &volume.labels {
