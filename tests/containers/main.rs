@@ -30,6 +30,7 @@ mod registration;
 mod registry;
 #[path = "../fleet/root.rs"]
 mod root;
+mod several_networks;
 mod signatures;
 mod terminal;
 mod volumes;

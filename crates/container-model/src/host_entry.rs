@@ -69,23 +69,23 @@ pub fn is_host_name(text: &str) -> bool {
 }
 
 /// What of the container and its network stands in its `/etc/hosts`.
-#[derive(Debug, Clone, Copy)]
-pub struct OwnAddresses<'a> {
-    /// Of the container in its network; a loopback address stands for it if there is none.
-    pub container: &'a [IpAddr],
+#[derive(Debug, Clone)]
+pub struct OwnAddresses {
+    /// Of the container in its networks; a loopback address stands for it if there is none.
+    pub container: Vec<IpAddr>,
     /// The machine, as the container reaches it.
     pub gateway: Option<IpAddr>,
 }
 
 /// The container's `/etc/hosts`: the loopback addresses, itself, then what was added. An entry for a gateway that
 /// there is not is left out.
-pub fn hosts_file(host_name: &str, own: OwnAddresses<'_>, entries: &[HostEntry]) -> String {
+pub fn hosts_file(host_name: &str, own: &OwnAddresses, entries: &[HostEntry]) -> String {
     let mut text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
     let mut put = |address: &str, name: &str| text.extend([address, "\t", name, "\n"]);
     if own.container.is_empty() {
         put("127.0.1.1", host_name);
     }
-    for address in own.container {
+    for address in &own.container {
         put(&address.to_string(), host_name);
     }
     for entry in entries {
@@ -177,16 +177,16 @@ mod tests {
     fn files_hold_what_was_asked_for() {
         let entries = ["db:10.0.0.1", "up:host-gateway"].map(|text| text.parse().unwrap());
         let none = OwnAddresses {
-            container: &[],
+            container: Vec::new(),
             gateway: None,
         };
-        let hosts = hosts_file("web", none, &entries);
+        let hosts = hosts_file("web", &none, &entries);
         assert!(hosts.ends_with("127.0.1.1\tweb\n10.0.0.1\tdb\n"), "{hosts}");
         let own = OwnAddresses {
-            container: &["10.89.0.2".parse().unwrap()],
+            container: vec!["10.89.0.2".parse().unwrap()],
             gateway: Some("10.89.0.1".parse().unwrap()),
         };
-        let hosts = hosts_file("web", own, &entries);
+        let hosts = hosts_file("web", &own, &entries);
         let expected = "10.89.0.2\tweb\n10.0.0.1\tdb\n10.89.0.1\tup\n";
         assert!(hosts.ends_with(expected), "{hosts}");
         assert_eq!(resolver_file(&[], &[], &[]), None);

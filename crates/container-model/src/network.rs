@@ -1,4 +1,4 @@
-//! Networks: which one a container is in, what they are, which addresses and names their containers have,
+//! Networks: which ones a container is in, what they are, which addresses and names their containers have,
 //! and what netavark is told of them.
 //!
 //! Makes none. `container:NAME` is refused: two units that share one network need a third that holds it.
@@ -9,8 +9,10 @@ mod definition;
 mod identifier;
 mod mac_address;
 mod netavark;
+mod option;
 mod subnet;
 
+use core::fmt;
 use std::str::FromStr;
 
 pub use address::{AddressError, allocate};
@@ -18,12 +20,13 @@ pub use connection::{BoundPort, Connection};
 pub use definition::{DefinitionError, NetworkDefinition, NetworkSettings};
 pub use mac_address::MacAddress;
 pub use netavark::Request as NetavarkRequest;
+pub use option::{Endpoint, NetworkOption};
 pub use subnet::{Subnet, choose_v4, choose_v6};
 
 use crate::malformed::Malformed;
 use crate::name::Name;
 
-/// `--network`.
+/// Which network it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Network {
     /// The machine's own.
@@ -34,6 +37,11 @@ pub enum Network {
     Bridge,
     /// A network that somebody made.
     Named(Name),
+}
+
+/// 64 hexadecimal digits, as Docker's networks have: the id of the network of a name.
+pub fn id(name: &Name) -> String {
+    identifier::long("network", name.as_str())
 }
 
 /// The default network's name, in files and in lists.
@@ -52,6 +60,17 @@ impl Network {
     /// Whether nobody may give a network this name: it means another one, or none.
     pub fn is_reserved(name: &Name) -> bool {
         ["host", "none", "default", BRIDGE].contains(&name.as_str())
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("host"),
+            Self::None => f.write_str("none"),
+            Self::Bridge => f.write_str(BRIDGE),
+            Self::Named(name) => fmt::Display::fmt(name, f),
+        }
     }
 }
 

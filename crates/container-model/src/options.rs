@@ -3,7 +3,7 @@
 //! Reads no command line and no unit file: those who do give each option to the parser of its type.
 //! What does not go together is found by [`ContainerOptions::check`].
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::IpAddr;
 use std::str::FromStr;
 
 use crate::capability::CapabilityOption;
@@ -13,7 +13,8 @@ use crate::environment::Variable;
 use crate::host_entry::{HostAddress, HostEntry, is_host_name};
 use crate::malformed::Malformed;
 use crate::mount::Mount;
-use crate::network::{MacAddress, Network};
+use crate::name::Name;
+use crate::network::{Endpoint, Network, NetworkOption};
 use crate::port::PublishedPort;
 use crate::resources::{MemorySize, Resources};
 use crate::secret::SecretOption;
@@ -40,16 +41,10 @@ pub struct ContainerOptions {
     pub groups: Vec<String>,
     /// `--volume`, `--mount` and `--tmpfs`.
     pub mounts: Vec<Mount>,
-    /// `--network`
-    pub network: Network,
-    /// `--ip`
-    pub address_v4: Option<Ipv4Addr>,
-    /// `--ip6`
-    pub address_v6: Option<Ipv6Addr>,
-    /// `--network-alias`
-    pub network_aliases: Vec<HostName>,
-    /// `--mac-address`
-    pub mac_address: Option<MacAddress>,
+    /// `--network`, in their order; the default one if there is none.
+    pub networks: Vec<NetworkOption>,
+    /// `--ip`, `--ip6`, `--network-alias` and `--mac-address`: they are about the first network, as with Docker.
+    pub first_endpoint: Endpoint,
     /// `--publish`
     pub ports: Vec<PublishedPort>,
     /// `--hostname`
@@ -124,6 +119,17 @@ pub enum Contradiction {
     /// Something else of a network of the container's own.
     #[error("{0} needs a network of the container's own")]
     NoNetwork(&'static str),
+    /// A network that is the only one a container can have, and another.
+    #[error(
+        "--network={0} and another network: a container is in `{0}` alone, or in networks of its own"
+    )]
+    NotAlone(String),
+    /// One network, named twice.
+    #[error("--network={0} is said twice")]
+    SameNetwork(String),
+    /// One wish, said in two ways.
+    #[error("{0} and the same in --network: say it once")]
+    SaidTwice(&'static str),
     /// A gateway that there is not.
     #[error(
         "--add-host with `host-gateway` needs a network: with `none` there is nothing to reach"
@@ -141,11 +147,8 @@ impl Default for ContainerOptions {
             user: None,
             groups: Vec::new(),
             mounts: Vec::new(),
-            network: Network::Bridge,
-            address_v4: None,
-            address_v6: None,
-            network_aliases: Vec::new(),
-            mac_address: None,
+            networks: Vec::new(),
+            first_endpoint: Endpoint::default(),
             ports: Vec::new(),
             host_name: None,
             hosts: Vec::new(),
@@ -176,7 +179,7 @@ impl ContainerOptions {
     pub fn check(&self) -> Result<(), Contradiction> {
         self.resources.check()?;
         for sysctl in &self.sysctls {
-            sysctl.check(&self.network)?;
+            sysctl.check(self.network())?;
         }
         self.check_network()?;
         let targets: Vec<&str> = self
@@ -194,26 +197,91 @@ impl ContainerOptions {
     }
 }
 
+/// Networks.
 impl ContainerOptions {
+    /// The first network, which decides what kind of network the container has.
+    pub fn network(&self) -> &Network {
+        let first = self.networks.first();
+        first.map_or(&Network::Bridge, |first| &first.network)
+    }
+
+    /// All networks of the container's own, with what is asked for in each: none in the machine's network and in `none`.
+    pub fn endpoints(&self) -> Vec<(Name, Endpoint)> {
+        let default = NetworkOption::from(Network::Bridge);
+        let all = if self.networks.is_empty() {
+            std::slice::from_ref(&default)
+        } else {
+            &self.networks
+        };
+        let named = all.iter().enumerate().filter_map(|(at, option)| {
+            let mut endpoint = option.endpoint.clone();
+            if at == 0 {
+                let more = &self.first_endpoint;
+                endpoint.address_v4 = endpoint.address_v4.or(more.address_v4);
+                endpoint.address_v6 = endpoint.address_v6.or(more.address_v6);
+                endpoint.mac_address = endpoint.mac_address.or(more.mac_address);
+                endpoint.aliases.extend(more.aliases.iter().cloned());
+            }
+            Some((option.network.name()?, endpoint))
+        });
+        named.collect()
+    }
+
     fn check_network(&self) -> Result<(), Contradiction> {
         let is_gateway = |entry: &HostEntry| entry.address == HostAddress::Gateway;
-        if self.network == Network::None && self.hosts.iter().any(is_gateway) {
+        if *self.network() == Network::None && self.hosts.iter().any(is_gateway) {
             return Err(Contradiction::NoGateway);
         }
-        if !matches!(self.network, Network::Host | Network::None) {
-            return Ok(());
-        }
-        if !self.ports.is_empty() {
+        self.check_endpoints()?;
+        if matches!(self.network(), Network::Host | Network::None) && !self.ports.is_empty() {
             return Err(Contradiction::PublishWithoutNetwork);
         }
-        let asked = [
-            ("--ip", self.address_v4.is_some()),
-            ("--ip6", self.address_v6.is_some()),
-            ("--network-alias", !self.network_aliases.is_empty()),
-            ("--mac-address", self.mac_address.is_some()),
+        Ok(())
+    }
+
+    fn check_endpoints(&self) -> Result<(), Contradiction> {
+        for (at, option) in self.networks.iter().enumerate() {
+            let network = &option.network;
+            let is_own = network.name().is_some();
+            if !is_own && self.networks.len() > 1 {
+                return Err(Contradiction::NotAlone(network.to_string()));
+            }
+            if self.networks[..at]
+                .iter()
+                .any(|one| one.network == *network)
+            {
+                return Err(Contradiction::SameNetwork(network.to_string()));
+            }
+            if let Some(wish) = option.endpoint.first_wish().filter(|_| !is_own) {
+                return Err(Contradiction::NoNetwork(wish));
+            }
+        }
+        let Some(first) = self.networks.first() else {
+            return Ok(());
+        };
+        let (one, other) = (&first.endpoint, &self.first_endpoint);
+        let twice = [
+            (
+                "--ip",
+                one.address_v4.is_some() && other.address_v4.is_some(),
+            ),
+            (
+                "--ip6",
+                one.address_v6.is_some() && other.address_v6.is_some(),
+            ),
+            (
+                "--mac-address",
+                one.mac_address.is_some() && other.mac_address.is_some(),
+            ),
         ];
-        match asked.iter().find(|(_, is_asked)| *is_asked) {
-            Some((option, _)) => Err(Contradiction::NoNetwork(option)),
+        if let Some((option, _)) = twice.iter().find(|(_, is_twice)| *is_twice) {
+            return Err(Contradiction::SaidTwice(option));
+        }
+        match other
+            .first_wish()
+            .filter(|_| first.network.name().is_none())
+        {
+            Some(option) => Err(Contradiction::NoNetwork(option)),
             None => Ok(()),
         }
     }
@@ -261,22 +329,22 @@ mod tests {
     fn contradictions_are_found() {
         let mut options = ContainerOptions::default();
         assert_eq!(options.check(), Ok(()));
-        options.network = Network::Host;
+        options.networks = vec![Network::Host.into()];
         options.ports = crate::port::parse("80").unwrap();
         assert_eq!(options.check(), Err(Contradiction::PublishWithoutNetwork));
         options.ports.clear();
-        options.mac_address = "02:00:00:00:00:01".parse().ok();
+        options.first_endpoint.mac_address = "02:00:00:00:00:01".parse().ok();
         assert_eq!(
             options.check(),
             Err(Contradiction::NoNetwork("--mac-address"))
         );
-        options.mac_address = None;
+        options.first_endpoint.mac_address = None;
         options.hosts = vec!["up:host-gateway".parse().unwrap()];
         assert_eq!(options.check(), Ok(()));
-        options.network = Network::None;
+        options.networks = vec![Network::None.into()];
         assert_eq!(options.check(), Err(Contradiction::NoGateway));
         options.hosts.clear();
-        options.network = Network::Host;
+        options.networks = vec![Network::Host.into()];
         options.sysctls = vec!["net.core.somaxconn=1".parse().unwrap()];
         assert!(matches!(options.check(), Err(Contradiction::Malformed(_))));
         options.sysctls.clear();
@@ -286,6 +354,34 @@ mod tests {
             options.check(),
             Err(Contradiction::SameTarget("/x".to_owned()))
         );
+    }
+
+    #[test]
+    fn several_networks_are_all_the_containers_own() {
+        let of = |texts: &[&str]| ContainerOptions {
+            networks: texts.iter().map(|text| text.parse().unwrap()).collect(),
+            ..ContainerOptions::default()
+        };
+        let bridge = "bridge".parse().unwrap();
+        assert_eq!(of(&[]).endpoints(), [(bridge, Endpoint::default())]);
+        assert_eq!(of(&["host"]).endpoints(), []);
+        let mut two = of(&["a:ip=10.0.0.9,alias=x", "b:alias=y"]);
+        two.first_endpoint.aliases.push("z".parse().unwrap());
+        assert_eq!(two.check(), Ok(()));
+        let endpoints = two.endpoints();
+        let aliases = |at: usize| -> Vec<&str> {
+            let names = endpoints[at].1.aliases.iter();
+            names.map(HostName::as_str).collect()
+        };
+        assert_eq!((aliases(0), aliases(1)), (vec!["x", "z"], vec!["y"]));
+        two.first_endpoint.address_v4 = "10.0.0.8".parse().ok();
+        assert_eq!(two.check(), Err(Contradiction::SaidTwice("--ip")));
+        let not_alone = Contradiction::NotAlone("host".to_owned());
+        assert_eq!(of(&["a", "host"]).check(), Err(not_alone));
+        let same = Contradiction::SameNetwork("bridge".to_owned());
+        assert_eq!(of(&["default", "bridge"]).check(), Err(same));
+        let wish = Contradiction::NoNetwork("--ip");
+        assert_eq!(of(&["none:ip=10.0.0.1"]).check(), Err(wish));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which containers are in which networks: a file for each, in a folder that a restart of the machine empties.
+//! Which containers are in which networks: a file for each container, in a folder that a restart of the machine empties.
 //!
 //! A file is there before anything is set up and until everything is taken down.
 
@@ -25,22 +25,27 @@ pub(crate) fn exists(folder: &Path, container: &Name) -> bool {
 pub(crate) fn all(folder: &Path) -> Result<Vec<Connection>, Error> {
     let mut found = Vec::new();
     for (stem, text) in file::read_all(folder, EXTENSION)? {
-        let read = serde_json::from_str(&text);
-        found.push(read.map_err(|error| {
+        let read = serde_json::from_str::<Vec<Connection>>(&text);
+        found.extend(read.map_err(|error| {
             Error::io(folder.join(format!("{stem}.{EXTENSION}")))(error.into())
         })?);
     }
     Ok(found)
 }
 
-/// Writes one down.
-pub(crate) fn write(folder: &Path, connection: &Connection) -> Result<(), Error> {
-    let path = path(folder, &connection.container);
-    let text = serde_json::to_string(connection).map_err(|error| Error::io(&path)(error.into()))?;
+/// Writes down all of one container.
+pub(crate) fn write(
+    folder: &Path,
+    container: &Name,
+    connections: &[Connection],
+) -> Result<(), Error> {
+    let path = path(folder, container);
+    let text =
+        serde_json::to_string(connections).map_err(|error| Error::io(&path)(error.into()))?;
     file::replace(&path, &text)
 }
 
-/// Forgets one.
+/// Forgets those of one container.
 pub(crate) fn remove(folder: &Path, container: &Name) -> Result<(), Error> {
     file::remove(&path(folder, container))
 }

@@ -26,7 +26,8 @@ const TABLE: [&str; 2] = ["inet", "netavark"];
 /// down of another container in the network: only then may what all of them need go, too.
 pub(crate) fn take_down(connection: &Connection, is_last: bool, state: &Path) -> Result<(), Error> {
     remove_interface(&connection.interface())?;
-    if tear_down(connection, is_last, &stand_in()?, state).is_ok() {
+    let stand_in = stand_in(connection.inner_interface())?;
+    if tear_down(connection, is_last, &stand_in, state).is_ok() {
         return Ok(());
     }
     // Some of it was not there: the launcher was killed in between. What was there is gone by now, names too; bridge
@@ -79,10 +80,10 @@ fn remove_interface(name: &str) -> Result<(), Error> {
 }
 
 /// A namespace with an interface of the name that netavark looks for.
-fn stand_in() -> Result<File, Error> {
-    namespace::create_with(|| {
+fn stand_in(interface: String) -> Result<File, Error> {
+    namespace::create_with(move || {
         let words = [
-            "link", "add", "eth0", "type", "veth", "peer", "name", "eth1",
+            "link", "add", &interface, "type", "veth", "peer", "name", "peer",
         ];
         ip(&words).map_err(io::Error::other)
     })

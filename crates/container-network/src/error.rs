@@ -107,6 +107,47 @@ pub enum Error {
         /// The kernel's.
         reason: io::Error,
     },
+    /// It runs without a network of its own.
+    #[error(
+        "{0} has no network of its own that another could be added to: it was started with host or none"
+    )]
+    NotConnected(Name),
+    /// It is there.
+    #[error("{container} is in the network {network} already")]
+    ConnectedAlready {
+        /// Who.
+        container: Name,
+        /// Which.
+        network: Name,
+    },
+    /// It is not there.
+    #[error("{container} is not in the network {network}")]
+    NotInNetwork {
+        /// Who.
+        container: Name,
+        /// Which.
+        network: Name,
+    },
+    /// Its ports are published by it.
+    #[error(
+        "{container} publishes its ports by the network {network}: stop it before it leaves that one"
+    )]
+    Publishes {
+        /// Who.
+        container: Name,
+        /// Which.
+        network: Name,
+    },
+    /// It is the only one.
+    #[error(
+        "{network} is the only network of {container}, which runs: stop it, or connect it to another one before"
+    )]
+    Last {
+        /// Who.
+        container: Name,
+        /// Which.
+        network: Name,
+    },
     /// netavark, or what it calls, failed.
     #[error("netavark: {0}")]
     Netavark(String),

@@ -4,14 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use container_model::name::Name;
 use container_model::network::{
-    BRIDGE, BoundPort, Connection, MacAddress, Network, NetworkDefinition, NetworkSettings, Subnet,
+    BRIDGE, BoundPort, Connection, Endpoint, Network, NetworkDefinition, NetworkSettings, Subnet,
     allocate, choose_v4, choose_v6,
 };
 use container_model::port::{HostPort, PublishedPort};
@@ -61,24 +61,16 @@ pub struct NewNetwork {
     pub with_v6: bool,
 }
 
-/// A container that is to be put into a network.
+/// A container that is to be put into networks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectRequest {
     /// Its name. Whoever asks holds it, so that no other container has it.
     pub container: Name,
     /// Its unit, if it has one.
     pub unit: Option<String>,
-    /// Which network.
-    pub network: Name,
-    /// An address of its own choice.
-    pub address_v4: Option<Ipv4Addr>,
-    /// Another.
-    pub address_v6: Option<Ipv6Addr>,
-    /// Names beside its own.
-    pub aliases: Vec<String>,
-    /// The interface's.
-    pub mac_address: Option<MacAddress>,
-    /// What of the machine leads to it.
+    /// Which networks, each once, with what is asked for in each. There is at least one.
+    pub endpoints: Vec<(Name, Endpoint)>,
+    /// What of the machine leads to it, by its first network.
     pub ports: Vec<PublishedPort>,
     /// Who is asked for names that are no container's.
     pub dns_servers: Vec<IpAddr>,
@@ -87,15 +79,15 @@ pub struct ConnectRequest {
 /// A container's namespace, set up. It and the ports are there as long as this, or a copy of its descriptors, is.
 #[derive(Debug)]
 pub struct Attachment {
-    connection: Connection,
+    connections: Vec<Connection>,
     namespace: File,
     claims: Vec<Claim>,
 }
 
 impl Attachment {
-    /// What was set up.
-    pub fn connection(&self) -> &Connection {
-        &self.connection
+    /// What was set up, the first network first.
+    pub fn connections(&self) -> &[Connection] {
+        &self.connections
     }
 
     /// By which path a runtime finds the namespace while this process holds it.
@@ -148,7 +140,7 @@ impl Networks {
         found.ok_or_else(|| Error::Unknown(name.clone()))
     }
 
-    /// Every container in a network.
+    /// Every container in every network that it is in.
     pub fn connections(&self) -> Result<Vec<Connection>, Error> {
         connections::all(&self.connections_folder())
     }
@@ -231,40 +223,144 @@ impl Networks {
         Ok(removed)
     }
 
-    /// Puts a container into a network, in a namespace that is made for it. What a container of that name left is
-    /// taken down before.
+    /// Puts a container into networks, in a namespace that is made for it. What a container of that name left is taken
+    /// down before.
     pub fn connect(&self, request: &ConnectRequest) -> Result<Attachment, Error> {
         let _lock = self.lock()?;
         self.disconnect_locked(&request.container)?;
-        let network = self.for_container(&request.network)?;
         let others = self.connections()?;
-        let addresses = addresses(&network, request, &others)?;
-        let (ports, claims) = claim_all(&network, &request.ports, &others)?;
-        let connection = Connection {
-            container: request.container.clone(),
-            unit: request.unit.clone(),
-            network,
-            addresses,
-            aliases: request.aliases.clone(),
-            mac_address: request.mac_address,
-            ports,
-            dns_servers: request.dns_servers.clone(),
-        };
+        let mut connections = self.planned(request, &others)?;
+        let mut claims = Vec::new();
+        if let Some(first) = connections.first_mut() {
+            (first.ports, claims) = claim_all(&first.network, &request.ports, &others)?;
+        }
         let namespace = namespace::create()?;
-        connections::write(&self.connections_folder(), &connection)?;
+        connections::write(&self.connections_folder(), &request.container, &connections)?;
         let path = namespace::path(&namespace);
-        if let Err(error) =
-            netavark::run(Action::Setup, &path, &connection, &self.netavark_folder())
-        {
+        let set_up =
+            |one: &Connection| netavark::run(Action::Setup, &path, one, &self.netavark_folder());
+        if let Err(error) = connections.iter().try_for_each(set_up) {
             // It is what failed that is told; whoever comes next tries again.
             let _removed = self.disconnect_locked(&request.container);
             return Err(error);
         }
         Ok(Attachment {
-            connection,
+            connections,
             namespace,
             claims,
         })
+    }
+
+    /// What is to be set up, without ports.
+    fn planned(
+        &self,
+        request: &ConnectRequest,
+        others: &[Connection],
+    ) -> Result<Vec<Connection>, Error> {
+        let one = |(number, (name, endpoint)): (u16, &(Name, Endpoint))| {
+            let network = self.for_container(name)?;
+            let aliases = endpoint.aliases.iter();
+            Ok(Connection {
+                container: request.container.clone(),
+                unit: request.unit.clone(),
+                addresses: addresses(&network, endpoint, others)?,
+                network,
+                number,
+                aliases: aliases.map(|name| name.as_str().to_owned()).collect(),
+                mac_address: endpoint.mac_address,
+                ports: Vec::new(),
+                dns_servers: request.dns_servers.clone(),
+            })
+        };
+        (0..).zip(&request.endpoints).map(one).collect()
+    }
+
+    /// Puts a container that runs into another network. `namespace` is where its interfaces are.
+    pub fn join(
+        &self,
+        container: &Name,
+        network: &Name,
+        endpoint: &Endpoint,
+        namespace: &Path,
+    ) -> Result<Connection, Error> {
+        let _lock = self.lock()?;
+        let all = self.connections()?;
+        let (mut own, others): (Vec<Connection>, Vec<Connection>) =
+            all.into_iter().partition(|one| one.container == *container);
+        let Some(first) = own.first() else {
+            return Err(Error::NotConnected(container.clone()));
+        };
+        if own.iter().any(|one| one.network.name == *network) {
+            return Err(Error::ConnectedAlready {
+                container: container.clone(),
+                network: network.clone(),
+            });
+        }
+        let request = ConnectRequest {
+            container: container.clone(),
+            unit: first.unit.clone(),
+            endpoints: vec![(network.clone(), endpoint.clone())],
+            ports: Vec::new(),
+            dns_servers: first.dns_servers.clone(),
+        };
+        let mut joined = self.planned(&request, &others)?.remove(0);
+        let is_free = |number: &u16| own.iter().all(|one| one.number != *number);
+        joined.number = (0..).find(is_free).unwrap_or_default();
+        own.push(joined.clone());
+        let folder = self.connections_folder();
+        connections::write(&folder, container, &own)?;
+        let path = namespace.to_string_lossy();
+        let set_up = netavark::run(Action::Setup, &path, &joined, &self.netavark_folder());
+        if let Err(error) = set_up {
+            let _removed = self.leave_locked(&joined);
+            return Err(error);
+        }
+        Ok(joined)
+    }
+
+    /// Takes a container that runs out of one of its networks. Its published ports stay: the network that they lead
+    /// through is not left.
+    pub fn leave(&self, container: &Name, network: &Name) -> Result<(), Error> {
+        let _lock = self.lock()?;
+        let all = self.connections()?;
+        let is_it = |one: &&Connection| one.container == *container && one.network.name == *network;
+        let Some(connection) = all.iter().find(is_it) else {
+            return Err(Error::NotInNetwork {
+                container: container.clone(),
+                network: network.clone(),
+            });
+        };
+        if !connection.ports.is_empty() {
+            return Err(Error::Publishes {
+                container: container.clone(),
+                network: network.clone(),
+            });
+        }
+        if all.iter().filter(|one| one.container == *container).count() == 1 {
+            // Its file would be gone, and with it what says that it may join others.
+            return Err(Error::Last {
+                container: container.clone(),
+                network: network.clone(),
+            });
+        }
+        self.leave_locked(connection)
+    }
+
+    fn leave_locked(&self, connection: &Connection) -> Result<(), Error> {
+        let all = self.connections()?;
+        self.take_down(connection, &all)?;
+        let mut own: Vec<Connection> = all;
+        own.retain(|one| one.container == connection.container && one != connection);
+        connections::write(&self.connections_folder(), &connection.container, &own)
+    }
+
+    /// Takes one of all connections down.
+    fn take_down(&self, connection: &Connection, all: &[Connection]) -> Result<(), Error> {
+        let in_network = all
+            .iter()
+            .filter(|one| one.network.name == connection.network.name);
+        let is_last = in_network.count() == 1;
+        disconnect::take_down(connection, is_last, &self.netavark_folder())
     }
 
     fn netavark_folder(&self) -> PathBuf {
@@ -300,16 +396,19 @@ impl Networks {
 
     fn disconnect_locked(&self, container: &Name) -> Result<(), Error> {
         let all = self.connections()?;
-        let Some(connection) = all.iter().find(|one| one.container == *container) else {
-            return Ok(());
-        };
-        let in_network = all
+        let own: Vec<&Connection> = all
             .iter()
-            .filter(|one| one.network.name == connection.network.name);
-        let is_last = in_network.count() == 1;
-        disconnect::take_down(connection, is_last, &self.netavark_folder())?;
+            .filter(|one| one.container == *container)
+            .collect();
+        if own.is_empty() {
+            return Ok(());
+        }
+        // Last in, first out: the first network has the way out and the ports.
+        for connection in own.iter().rev() {
+            self.take_down(connection, &all)?;
+        }
         connections::remove(&self.connections_folder(), container)?;
-        if all.len() == 1 {
+        if all.len() == own.len() {
             disconnect::remove_rules()?;
         }
         Ok(())
@@ -371,15 +470,15 @@ fn add_subnets(
 /// One address for each subnet.
 fn addresses(
     network: &NetworkDefinition,
-    request: &ConnectRequest,
+    endpoint: &Endpoint,
     others: &[Connection],
 ) -> Result<Vec<IpAddr>, Error> {
     let of_network = others.iter().filter(|one| one.network.name == network.name);
     let used: BTreeSet<IpAddr> = of_network.flat_map(|one| one.addresses.clone()).collect();
     let subnets = &network.settings.subnets;
     let asked = [
-        request.address_v4.map(IpAddr::V4),
-        request.address_v6.map(IpAddr::V6),
+        endpoint.address_v4.map(IpAddr::V4),
+        endpoint.address_v6.map(IpAddr::V6),
     ];
     for address in asked.into_iter().flatten() {
         if !subnets

@@ -1,9 +1,11 @@
 //! Containers as lists and inspections show them.
 
+use container_model::network::{self, Connection};
 use jiff::Timestamp;
 use monitor_protocol::health::Health;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use crate::endpoint;
 use crate::filters::Filters;
 use crate::health_answer;
 use crate::human::timestamp;
@@ -51,6 +53,7 @@ pub fn list_entry(
     record: &Record,
     state: &State,
     health: Option<&Health>,
+    connections: &[&Connection],
     now: Timestamp,
 ) -> Value {
     let remark = health.filter(|_| state.is_running());
@@ -62,12 +65,12 @@ pub fn list_entry(
         "ImageID": record.image_id,
         "Command": record.command.join(" "),
         "Created": timestamp(record.created).as_second(),
-        "Ports": ports(&record.host_config, state),
+        "Ports": ports(connections, state),
         "Labels": record.labels,
         "State": state.status(),
         "Status": format!("{}{remark}", state.sentence(now)),
         "HostConfig": {"NetworkMode": network_mode(record)},
-        "NetworkSettings": {"Networks": {network_mode(record): {}}},
+        "NetworkSettings": {"Networks": networks(record, connections)},
         "Mounts": record.mounts,
     })
 }
@@ -81,31 +84,18 @@ fn network_mode(record: &Record) -> &str {
 }
 
 /// Ports that are published while it runs.
-fn ports(host_config: &Value, state: &State) -> Vec<Value> {
-    let bindings = host_config["PortBindings"].as_object();
-    let Some(bindings) = bindings.filter(|_| state.is_running()) else {
-        return Vec::new();
-    };
-    let mut ports = Vec::new();
-    for (port, hosts) in bindings {
-        let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
-        let number: u16 = number.parse().unwrap_or(0);
-        for host in hosts.as_array().into_iter().flatten() {
-            let public = host["HostPort"]
-                .as_str()
-                .and_then(|port| port.parse::<u16>().ok());
-            let address = host["HostIp"]
-                .as_str()
-                .filter(|address| !address.is_empty());
-            ports.push(json!({
-                "IP": address.unwrap_or("0.0.0.0"),
-                "PrivatePort": number,
-                "PublicPort": public,
-                "Type": protocol,
-            }));
-        }
-    }
-    ports
+fn ports(connections: &[&Connection], state: &State) -> Vec<Value> {
+    let bound = connections.iter().flat_map(|one| &one.ports);
+    let bound = bound.filter(|_| state.is_running());
+    let told = bound.map(|port| {
+        json!({
+            "IP": port.address.map_or("0.0.0.0".to_owned(), |address| address.to_string()),
+            "PrivatePort": port.container,
+            "PublicPort": port.host,
+            "Type": port.protocol.to_string(),
+        })
+    });
+    told.collect()
 }
 
 /// All of a container.
@@ -113,6 +103,7 @@ pub fn inspect(
     record: &Record,
     state: &State,
     health: Option<&Health>,
+    connections: &[&Connection],
     problem: &str,
     restarts: u32,
 ) -> Value {
@@ -148,10 +139,24 @@ pub fn inspect(
         "Mounts": record.mounts,
         "Config": record.config,
         "NetworkSettings": {
-            "Ports": {},
-            "Networks": {network_mode(record): {}},
+            "Ports": endpoint::ports(connections),
+            "Networks": networks(record, connections),
         },
     })
+}
+
+/// The networks that it is in, or will be; `connections` are those that it is in now.
+fn networks(record: &Record, connections: &[&Connection]) -> Value {
+    let mut all = Map::new();
+    for option in record.networks() {
+        let name = option.network.name();
+        let is_it = |one: &&&Connection| Some(&one.network.name) == name.as_ref();
+        let now = connections.iter().find(is_it).copied();
+        let id = name.as_ref().map(network::id);
+        let told = endpoint::inspect(&option, id.as_deref(), now);
+        all.insert(option.network.to_string(), told);
+    }
+    Value::Object(all)
 }
 
 /// As it came, with what may have changed since.

@@ -10,9 +10,11 @@ mod words;
 use std::collections::BTreeMap;
 
 use container_model::ContainerOptions;
+use container_model::network::{Network, NetworkOption};
 use serde_json::Value;
 
 use crate::ApiError;
+use crate::endpoint;
 use crate::fields::Fields;
 use crate::record::RestartPolicy;
 use words::Words;
@@ -59,10 +61,11 @@ impl Creation {
         let host_config = host.rest();
         let mut words = Words::default();
         let own = config::read(&mut fields, &mut words)?;
+        host_config::network_mode(&mut host, &mut words)?;
+        networking_config(networking, &mut words)?;
         let lifetime = host_config::read(&mut host, &mut words)?;
         fields.finish()?;
         host.finish()?;
-        networking_config(networking)?;
         let (options, values) = words.finish()?;
         Ok(Self {
             image: own.image,
@@ -105,14 +108,37 @@ impl Limits {
     }
 }
 
-/// Which network it is stands in `HostConfig`; wishes for it beyond that are not supported.
-fn networking_config(mut fields: Fields) -> Result<(), ApiError> {
-    let mut networks = fields.object("EndpointsConfig")?;
-    for name in networks.names() {
-        networks.object(&name)?.finish()?;
+/// The networks: the one of `HostConfig` is the first, and the others follow by name. As with Docker, those that are
+/// named here replace the default one.
+fn networking_config(mut fields: Fields, words: &mut Words) -> Result<(), ApiError> {
+    let first = words.values.network().clone();
+    let mut sent = fields.object("EndpointsConfig")?;
+    let mut options = Vec::new();
+    for name in sent.names() {
+        let own = sent.object(&name)?;
+        let network: Network = name.parse().map_err(|error| {
+            ApiError::bad_request(format!("NetworkingConfig.EndpointsConfig: {error}"))
+        })?;
+        if matches!(network, Network::Host | Network::None) {
+            own.finish()?;
+            options.push(NetworkOption::from(network));
+        } else {
+            let endpoint = endpoint::parse(own)?;
+            options.push(NetworkOption { network, endpoint });
+        }
     }
-    networks.finish()?;
-    fields.finish()
+    sent.finish()?;
+    fields.finish()?;
+    let is_named = options.iter().any(|option| option.network == first);
+    if !is_named && (options.is_empty() || first != Network::Bridge) {
+        options.push(first.clone().into());
+    }
+    options.sort_by_key(|option| (option.network != first, option.network.to_string()));
+    for option in &options {
+        words.push("network", &option.to_string());
+    }
+    words.values.networks = options;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 pub mod api_error;
 pub mod container_answer;
 pub mod create;
+pub mod endpoint;
 pub mod event;
 pub mod exec;
 pub mod fields;

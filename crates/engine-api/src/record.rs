@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use container_model::network::NetworkOption;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -118,9 +119,81 @@ impl Record {
     }
 }
 
+const NETWORK: &str = "--network=";
+/// A record of an older launcherd has the one network's names apart.
+const ALIAS: &str = "--network-alias=";
+
+/// Networks, which stand among the words of `launch run`.
+impl Record {
+    /// Those that it is in, the first one first.
+    pub fn networks(&self) -> Vec<NetworkOption> {
+        let options = || self.launch.iter().take_while(|word| word.starts_with("--"));
+        let of = |word: &String| word.strip_prefix(NETWORK)?.parse().ok();
+        let mut all: Vec<NetworkOption> = options().filter_map(of).collect();
+        let aliases = options().filter_map(|word| word.strip_prefix(ALIAS)?.parse().ok());
+        if let Some(first) = all.first_mut() {
+            first.endpoint.aliases.extend(aliases);
+        }
+        all
+    }
+
+    /// Puts it into these instead, from its next start on.
+    pub fn set_networks(&mut self, networks: &[NetworkOption]) {
+        let count = self.launch.iter().take_while(|word| word.starts_with("--"));
+        let rest = self.launch.split_off(count.count());
+        let is_kept = |word: &String| !word.starts_with(NETWORK) && !word.starts_with(ALIAS);
+        self.launch.retain(is_kept);
+        let words = networks.iter().map(|option| format!("{NETWORK}{option}"));
+        self.launch.extend(words);
+        self.launch.extend(rest);
+    }
+}
+
+/// As whose a container's services are registered.
+const SHOWN_NAME: &str = "--shown-name=";
+
+impl Record {
+    /// Has its next start know the name that it has now.
+    pub fn set_shown_name(&mut self) {
+        let count = self.launch.iter().take_while(|word| word.starts_with("--"));
+        let rest = self.launch.split_off(count.count());
+        self.launch.retain(|word| !word.starts_with(SHOWN_NAME));
+        self.launch.push(format!("{SHOWN_NAME}{}", self.name));
+        self.launch.extend(rest);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn networks_stand_among_the_words() {
+        let words = |text: &str| text.split(' ').map(ToOwned::to_owned).collect::<Vec<_>>();
+        let launch = words("--network=a --env=A --network-alias=x busybox --network=b");
+        let mut record: Record = serde_json::from_value(serde_json::json!({
+            "id": "aa", "name": "web", "created": 1, "image": "busybox", "image_id": "sha256:x",
+            "launch": launch, "command": [], "restart": "no", "is_removed_at_end": false,
+            "has_terminal": false, "has_input": false, "stop_timeout": 10, "stop_signal": 15,
+            "labels": {}, "config": null, "host_config": null, "mounts": [],
+        }))
+        .unwrap();
+        let networks = record.networks();
+        assert_eq!(networks.len(), 1);
+        assert_eq!(networks[0].to_string(), "a:alias=x");
+        let more = ["c:ip=10.0.0.9".parse().unwrap()];
+        record.set_networks(&[&networks[..], &more].concat());
+        let expected =
+            words("--env=A --network=a:alias=x --network=c:ip=10.0.0.9 busybox --network=b");
+        assert_eq!(record.launch, expected);
+        assert_eq!(record.networks().len(), 2);
+        record.set_shown_name();
+        record.name = "shop".to_owned();
+        record.set_shown_name();
+        let named = record.launch.iter().filter(|word| word.contains("-name="));
+        assert_eq!(named.collect::<Vec<_>>(), ["--shown-name=shop"]);
+        assert_eq!(record.launch.last().unwrap(), "--network=b");
+    }
 
     #[test]
     fn policies_are_dockers() {

@@ -160,6 +160,10 @@ pub enum NetworkRoute {
     Inspect,
     /// `DELETE`
     Delete,
+    /// `POST connect`
+    Connect,
+    /// `POST disconnect`
+    Disconnect,
 }
 
 impl Route {
@@ -301,9 +305,8 @@ fn network(method: &str, rest: &[&str]) -> Option<Route> {
         ("POST", ["prune"]) => Some(Route::NetworkPrune),
         ("GET", [name]) => to(name, NetworkRoute::Inspect),
         ("DELETE", [name]) => to(name, NetworkRoute::Delete),
-        ("POST", [_, "connect" | "disconnect"]) => Some(Route::Missing(
-            "joining a container that is there already to a network",
-        )),
+        ("POST", [name, "connect"]) => to(name, NetworkRoute::Connect),
+        ("POST", [name, "disconnect"]) => to(name, NetworkRoute::Disconnect),
         _ => None,
     }
 }

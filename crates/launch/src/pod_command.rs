@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use container_model::ContainerOptions;
 use container_model::host_entry::HostEntry;
 use container_model::name::Name;
-use container_model::network::Network;
+use container_model::network::{Endpoint, Network, NetworkOption};
 use container_model::options::HostName;
 use container_model::resources::MemorySize;
 
@@ -28,16 +28,16 @@ pub(crate) enum PodCommand {
 pub(crate) struct PodArguments {
     /// The pod's, by which others of its network find it
     name: Name,
-    /// The machine's network, none, the default one, or one by name
-    #[arg(long, value_name = "host|none|bridge|NAME", default_value = "bridge")]
-    network: Network,
-    /// An address of the pod's own choice
+    /// The machine's network, none, the default one (so without this option), or one by name; again for another
+    #[arg(long, value_name = "host|none|bridge|NAME[:ip=…,alias=…]")]
+    network: Vec<NetworkOption>,
+    /// An address of the pod's own choice in the first network
     #[arg(long, value_name = "ADDRESS")]
     ip: Option<Ipv4Addr>,
-    /// An IPv6 address of the pod's own choice
+    /// An IPv6 address of the pod's own choice in the first network
     #[arg(long, value_name = "ADDRESS")]
     ip6: Option<Ipv6Addr>,
-    /// Another name by which others of its network find it
+    /// Another name by which others of the first network find it
     #[arg(long, value_name = "NAME")]
     network_alias: Vec<HostName>,
     /// Let a port of the machine, or a range of them, lead to the pod
@@ -72,17 +72,14 @@ pub(crate) fn perform(command: &PodCommand) -> anyhow::Result<()> {
 
 impl PodArguments {
     fn options(&self) -> ContainerOptions {
-        let mut aliases = self.network_alias.clone();
-        let has_network = self.network.name().is_some();
-        if has_network && let Ok(own) = self.name.as_str().parse() {
-            // In its network it is known by another name.
-            aliases.push(own);
-        }
         ContainerOptions {
-            network: self.network.clone(),
-            address_v4: self.ip,
-            address_v6: self.ip6,
-            network_aliases: aliases,
+            networks: self.networks(),
+            first_endpoint: Endpoint {
+                address_v4: self.ip,
+                address_v6: self.ip6,
+                aliases: self.network_alias.clone(),
+                mac_address: None,
+            },
             ports: self.publish.iter().flat_map(Ports::all).collect(),
             host_name: self.hostname.clone(),
             hosts: self.add_host.clone(),
@@ -92,5 +89,21 @@ impl PodArguments {
             shared_memory: self.shm_size,
             ..ContainerOptions::default()
         }
+    }
+
+    /// In each of them it is known by another name than its own, which therefore is an alias.
+    fn networks(&self) -> Vec<NetworkOption> {
+        let mut networks = self.network.clone();
+        if networks.is_empty() {
+            networks.push(Network::Bridge.into());
+        }
+        for option in &mut networks {
+            if option.network.name().is_some()
+                && let Ok(own) = self.name.as_str().parse()
+            {
+                option.endpoint.aliases.push(own);
+            }
+        }
+        networks
     }
 }

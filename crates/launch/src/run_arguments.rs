@@ -15,7 +15,7 @@ use container_model::environment::{self, Variable};
 use container_model::host_entry::HostEntry;
 use container_model::mount::{self, Mount};
 use container_model::name::Name;
-use container_model::network::{MacAddress, Network};
+use container_model::network::{Endpoint, MacAddress, NetworkOption};
 use container_model::options::{HostName, Label};
 use container_model::port::{self, PublishedPort};
 use container_model::registration::RegisterOption;
@@ -111,14 +111,13 @@ pub(crate) struct RunArguments {
     /// Mount memory
     #[arg(long, value_name = "TARGET[:OPTIONS]", value_parser = mount::parse_tmpfs)]
     tmpfs: Vec<Mount>,
-    /// The machine's network, none, the default one, or one by name
+    /// The machine's network, none, the default one (so without this option), or one by name; again for another
     #[arg(
         long,
-        value_name = "host|none|bridge|NAME",
-        alias = "net",
-        default_value = "bridge"
+        value_name = "host|none|bridge|NAME[:ip=…,alias=…]",
+        alias = "net"
     )]
-    network: Network,
+    network: Vec<NetworkOption>,
     /// Share network, System V IPC and host name with others; the pod's unit runs
     #[arg(
         long,
@@ -126,16 +125,16 @@ pub(crate) struct RunArguments {
         conflicts_with_all = ["network", "ip", "ip6", "network_alias", "mac_address", "publish", "hostname", "add_host", "dns", "dns_search", "dns_option", "shm_size"]
     )]
     pub(crate) pod: Option<Name>,
-    /// An address of the container's own choice
+    /// An address of the container's own choice in the first network
     #[arg(long, value_name = "ADDRESS")]
     ip: Option<Ipv4Addr>,
-    /// An IPv6 address of the container's own choice
+    /// An IPv6 address of the container's own choice in the first network
     #[arg(long, value_name = "ADDRESS")]
     ip6: Option<Ipv6Addr>,
-    /// Another name by which containers of the network find it
+    /// Another name by which containers of the first network find it
     #[arg(long, value_name = "NAME", alias = "net-alias")]
     network_alias: Vec<HostName>,
-    /// The interface's address
+    /// The first interface's address
     #[arg(long, value_name = "ADDRESS")]
     mac_address: Option<MacAddress>,
     /// Let a port of the machine, or a range of them, lead to the container
@@ -247,11 +246,13 @@ impl RunArguments {
             user: self.user.clone(),
             groups: self.group_add.clone(),
             mounts: self.mounts(),
-            network: self.network.clone(),
-            address_v4: self.ip,
-            address_v6: self.ip6,
-            network_aliases: self.network_alias.clone(),
-            mac_address: self.mac_address,
+            networks: self.network.clone(),
+            first_endpoint: Endpoint {
+                address_v4: self.ip,
+                address_v6: self.ip6,
+                aliases: self.network_alias.clone(),
+                mac_address: self.mac_address,
+            },
             ports: self.publish.iter().flat_map(Ports::all).collect(),
             host_name: self.hostname.clone(),
             hosts: self.add_host.clone(),
@@ -321,6 +322,7 @@ mod tests {
     use container_model::quadlet::{self, QuadletFile};
     use systemd_unit::words::{Escapes, split};
 
+    use container_model::network::Network;
     use super::*;
     use crate::cli::{Cli, Command};
 
@@ -383,14 +385,23 @@ mod tests {
     #[test]
     fn networks_have_dockers_options() {
         let options = parse(&words("launch run busybox"));
-        assert_eq!(options.network, Network::Bridge, "as with Docker");
+        assert_eq!(*options.network(), Network::Bridge, "as with Docker");
         let options = parse(&words(
             "launch run --network=web --ip=10.0.0.9 --ip6=fd00::9 --network-alias=www --network-alias=ftp \
              --mac-address=02:00:00:00:00:01 -p 80:8080 --publish=127.0.0.1:90-91:92-93/udp busybox",
         ));
-        assert_eq!(options.network, Network::Named("web".parse().unwrap()));
+        assert_eq!(*options.network(), Network::Named("web".parse().unwrap()));
         assert_eq!(options.ports.len(), 3);
-        assert_eq!(options.network_aliases.len(), 2);
+        assert_eq!(options.first_endpoint.aliases.len(), 2);
+        assert_eq!(options.check(), Ok(()));
+        let options = parse(&words(
+            "launch run --network a --network b:ip=10.0.0.9,alias=x --net name=c,alias=y --ip=10.1.0.9 busybox",
+        ));
+        let endpoints = options.endpoints();
+        let names: Vec<&str> = endpoints.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        assert_eq!(endpoints[0].1.address_v4, "10.1.0.9".parse().ok());
+        assert_eq!(endpoints[1].1.address_v4, "10.0.0.9".parse().ok());
         assert_eq!(options.check(), Ok(()));
     }
 
@@ -400,6 +411,6 @@ mod tests {
             "launch run --network=host busybox sh --network=none -e A",
         ));
         assert_eq!(options.arguments, ["sh", "--network=none", "-e", "A"]);
-        assert_eq!(options.network, Network::Host);
+        assert_eq!(*options.network(), Network::Host);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine_api::query::Query;
-use engine_api::route::{ContainerRoute, ExecRoute, ImageRoute};
+use engine_api::route::{ContainerRoute, ExecRoute, ImageRoute, NetworkRoute};
 use engine_api::version::{self, NEWEST};
 use engine_api::{ApiError, Route};
 use http_body_util::{BodyExt as _, Limited};
@@ -59,6 +59,7 @@ fn wants_body(route: &Route) -> bool {
             | Route::ImageLoad
             | Route::VolumeCreate
             | Route::NetworkCreate
+            | Route::Network(_, NetworkRoute::Connect | NetworkRoute::Disconnect)
             | Route::Container(
                 _,
                 ContainerRoute::Update
@@ -108,7 +109,13 @@ async fn dispatch(engine: &Arc<Engine>, route: Route, request: Request<Incoming>
         Route::NetworkList => networks::list(&query),
         Route::NetworkCreate => networks::create(engine, &body(request).await?),
         Route::NetworkPrune => networks::prune(&query),
-        Route::Network(name, to) => networks::one(engine, &name, to),
+        Route::Network(name, to) => {
+            let body = match to {
+                NetworkRoute::Connect | NetworkRoute::Disconnect => body(request).await?,
+                NetworkRoute::Inspect | NetworkRoute::Delete => Bytes::new(),
+            };
+            networks::one(engine, &name, to, &body).await
+        }
         Route::Swarm => Err(ApiError {
             status: 503,
             message: "This node is not a swarm manager: launcherd does not support swarm"

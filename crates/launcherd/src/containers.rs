@@ -25,7 +25,7 @@ use crate::records::unit_name;
 
 pub(crate) use creation::create;
 pub(crate) use hold::release_all;
-pub(crate) use list::{inspect, list, prune, states};
+pub(crate) use list::{connections, inspect, list, of_container, prune, states};
 pub(crate) use pause::{pause, unpause};
 pub(crate) use starting::start;
 pub(crate) use update::update;

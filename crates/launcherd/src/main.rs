@@ -12,6 +12,7 @@ mod clock;
 mod command_line;
 mod containers;
 mod daemon;
+mod endpoints;
 mod engine;
 mod events;
 mod exec;

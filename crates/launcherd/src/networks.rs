@@ -1,7 +1,7 @@
 //! Networks over the API: bridges of the machine, which the next container makes when it needs them.
 
 use container_model::name::Name;
-use container_model::network::{NetworkDefinition, NetworkSettings, Subnet};
+use container_model::network::{Network, NetworkDefinition, NetworkSettings, Subnet};
 use container_network::{Error, Networks, NewNetwork};
 use engine_api::ApiError;
 use engine_api::fields::Fields;
@@ -11,19 +11,25 @@ use engine_api::route::NetworkRoute;
 use serde_json::{Map, Value, json};
 
 use crate::answer::{self, Answer};
+use crate::endpoints;
 use crate::engine::Engine;
 
 /// The networks that are no bridges.
 const SPECIAL: [(&str, &str); 2] = [("host", "host"), ("none", "null")];
 
-fn refused(error: &Error) -> ApiError {
+pub(crate) fn refused(error: &Error) -> ApiError {
     let text = error.to_string();
     match error {
         Error::Unknown(name) => ApiError::not_found(format!("network {name} not found")),
         Error::Exists(name) => {
             ApiError::conflict(format!("network with name {name} already exists"))
         }
-        Error::Io { .. } | Error::Definition { .. } => ApiError::internal(text),
+        Error::Io { .. } | Error::Definition { .. } | Error::Netavark(_) | Error::Namespace(_) => {
+            ApiError::internal(text)
+        }
+        Error::NotConnected(_) | Error::Publishes { .. } | Error::Last { .. } => {
+            ApiError::conflict(text)
+        }
         _ => ApiError {
             status: 403,
             message: text,
@@ -137,11 +143,39 @@ fn find(text: &str) -> Result<Value, ApiError> {
         .ok_or_else(|| ApiError::not_found(format!("network {text} not found")))
 }
 
+/// The name of what an id, or the first digits of one, may stand for; a text that stands for nothing is a name.
+pub(crate) fn resolved(network: Network) -> Network {
+    let Network::Named(text) = &network else {
+        return network;
+    };
+    let found = find(text.as_str()).ok();
+    let name = found.and_then(|found| found["Name"].as_str()?.parse().ok());
+    name.unwrap_or(network)
+}
+
 /// One of them.
-pub(crate) fn one(engine: &Engine, text: &str, to: NetworkRoute) -> Answer {
+pub(crate) async fn one(engine: &Engine, text: &str, to: NetworkRoute, body: &[u8]) -> Answer {
     let mut found = find(text)?;
     let name = found["Name"].as_str().unwrap_or_default().to_owned();
+    let special = SPECIAL.iter().find(|(special, _)| *special == name);
     match to {
+        NetworkRoute::Connect | NetworkRoute::Disconnect if special.is_some() => {
+            Err(ApiError::conflict(format!(
+                "`{name}` is chosen when a container is made, and is then its only network"
+            )))
+        }
+        NetworkRoute::Connect => {
+            let parsed: Name = name.parse().map_err(|_| ApiError::not_found(text))?;
+            let answer = endpoints::connect(engine, &parsed, body).await?;
+            engine.tell_of("network", "connect", &name, &name);
+            Ok(answer)
+        }
+        NetworkRoute::Disconnect => {
+            let parsed: Name = name.parse().map_err(|_| ApiError::not_found(text))?;
+            let answer = endpoints::disconnect(engine, &parsed, body).await?;
+            engine.tell_of("network", "disconnect", &name, &name);
+            Ok(answer)
+        }
         NetworkRoute::Inspect => {
             found["Containers"] = containers(engine, &name)?;
             answer::json(&found)

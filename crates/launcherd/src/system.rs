@@ -199,8 +199,10 @@ async fn at(time: Option<u64>) {
 pub(crate) async fn disk_usage(engine: &Engine) -> Answer {
     let now = jiff::Timestamp::now();
     let all = containers::states(engine).await?;
+    let connections = containers::connections();
     let entry = |(record, state): &(engine_api::Record, engine_api::State)| {
-        engine_api::container_answer::list_entry(record, state, None, now)
+        let own = containers::of_container(&connections, record);
+        engine_api::container_answer::list_entry(record, state, None, &own, now)
     };
     let containers: Vec<Value> = all.iter().map(entry).collect();
     let images = crate::images::entries(engine).await?;

@@ -25,6 +25,8 @@ pub struct Connection {
     pub unit: Option<String>,
     /// The network as it was then.
     pub network: NetworkDefinition,
+    /// Which of the container's interfaces it is; the first one is 0, and has the published ports.
+    pub number: u16,
     /// One for each subnet of the network, in their order.
     pub addresses: Vec<IpAddr>,
     /// Other names by which others find it.
@@ -51,9 +53,15 @@ pub struct BoundPort {
 }
 
 impl Connection {
-    /// 64 hexadecimal digits that stand in no other container's.
+    /// 64 hexadecimal digits that stand in no other container's. They are the same in all of its networks, by which
+    /// aardvark-dns answers for all of them, whichever is asked.
     pub fn id(&self) -> String {
         identifier::long("container", self.container.as_str())
+    }
+
+    /// The name of the interface in the container.
+    pub fn inner_interface(&self) -> String {
+        format!("eth{}", self.number)
     }
 
     /// The name of the machine's end of the interface.

@@ -136,7 +136,7 @@ impl NetworkDefinition {
 
     /// 64 hexadecimal digits, as Docker's networks have.
     pub fn id(&self) -> String {
-        identifier::long("network", self.name.as_str())
+        super::id(&self.name)
     }
 
     /// The name of the bridge on the machine.

@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::connection::{BoundPort, Connection};
 use super::subnet::Subnet;
 
-/// What the interface is called in the container.
-const INTERFACE: &str = "eth0";
+/// netavark's metric of a default route. Those of a container's later networks come after it.
+const METRIC: u32 = 100;
 
 /// One container and its network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,7 +30,7 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct PerNetworkOptions {
     aliases: Vec<String>,
-    interface_name: &'static str,
+    interface_name: String,
     static_ips: Vec<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     static_mac: Option<String>,
@@ -84,7 +84,7 @@ impl From<&Connection> for Request {
 fn per_network(connection: &Connection) -> PerNetworkOptions {
     PerNetworkOptions {
         aliases: connection.aliases.clone(),
-        interface_name: INTERFACE,
+        interface_name: connection.inner_interface(),
         static_ips: connection.addresses.clone(),
         static_mac: connection.mac_address.map(|address| address.to_string()),
         options: [("host_interface_name", connection.interface())].into(),
@@ -99,6 +99,10 @@ fn information(connection: &Connection) -> NetworkInformation {
     }
     if let Some(mtu) = settings.mtu {
         options.insert("mtu", mtu.to_string());
+    }
+    if connection.number > 0 {
+        let metric = METRIC + u32::from(connection.number);
+        options.insert("metric", metric.to_string());
     }
     let subnet = |subnet: &Subnet| SubnetInformation {
         gateway: subnet.gateway(),
@@ -174,6 +178,7 @@ mod tests {
                 name: "front".parse().unwrap(),
                 settings,
             },
+            number: 0,
             addresses: vec!["10.89.0.2".parse().unwrap(), "fd00::2".parse().unwrap()],
             aliases: vec!["www".to_owned()],
             mac_address: Some("02:00:00:00:00:01".parse().unwrap()),
@@ -230,6 +235,16 @@ mod tests {
             serde_json::from_str::<Connection>(&text).unwrap(),
             connection
         );
+    }
+
+    #[test]
+    fn the_first_network_leads_out() {
+        let mut connection = connection();
+        connection.number = 1;
+        let request = serde_json::to_value(Request::from(&connection)).unwrap();
+        let own = &request["networks"]["front"];
+        assert_eq!(own["interface_name"], "eth1");
+        assert_eq!(request["network_info"]["front"]["options"]["metric"], "101");
     }
 
     #[test]

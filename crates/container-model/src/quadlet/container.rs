@@ -11,7 +11,7 @@ use super::siblings::{Siblings, translate, unit_of};
 use super::source::{Entry, QuadletFile, entries, last, list};
 use super::{GeneratedUnit, install, pod, service};
 use crate::mount::{MountSource, parse_volume};
-use crate::network::Network;
+use crate::network::{Network, NetworkOption};
 use crate::reference::ImageReference;
 use crate::user::UserOption;
 
@@ -264,7 +264,7 @@ impl Translation<'_> {
             "Group" if last(self.entries, SECTION, "User").is_none() => self.group_alone(key),
             "Volume" => self.volumes(key),
             "Mount" => self.mounts(key),
-            "Network" => self.network(key),
+            "Network" => self.networks(key),
             "Pod" => self.pod(key),
             "StartWithPod" => self.start_with_pod(key),
             // `Image`, `Exec` and `Group` have their place elsewhere.
@@ -451,25 +451,40 @@ impl Translation<'_> {
         }
     }
 
-    fn network(&mut self, key: &str) {
-        let entries = list(self.entries, self.section, key);
-        for other in entries.iter().skip(1) {
-            let text = "a container is in one network: several are not supported yet";
-            self.problems.push(other.problem(text));
-        }
-        let Some(entry) = entries.first() else {
-            return;
-        };
-        let value = if entry.value.ends_with(".network") {
-            self.sibling(entry, &entry.value)
-        } else {
-            Some(entry.value.clone())
-        };
-        if let Some(value) = value
-            && self.check(entry, &value, |text| text.parse::<Network>().map(|_| ()))
-        {
+    fn networks(&mut self, key: &str) {
+        let mut said: Vec<Network> = Vec::new();
+        for entry in list(self.entries, self.section, key) {
+            let Some(value) = self.network_value(entry) else {
+                continue;
+            };
+            if !self.check(entry, &value, |text| {
+                text.parse::<NetworkOption>().map(|_| ())
+            }) {
+                continue;
+            }
             self.option("--network", &value);
+            // What has a specifier is only known later.
+            let Ok(option) = value.parse::<NetworkOption>() else {
+                continue;
+            };
+            if let Some(reason) = cannot_follow(&said, &option.network) {
+                self.problems.push(entry.problem(reason));
+            }
+            said.push(option.network);
         }
+    }
+
+    /// With the name of what a file beside this one makes.
+    fn network_value(&mut self, entry: &Entry) -> Option<String> {
+        let (file, wishes) = match entry.value.split_once(':') {
+            Some((file, wishes)) => (file, format!(":{wishes}")),
+            None => (entry.value.as_str(), String::new()),
+        };
+        if !file.ends_with(".network") {
+            return Some(entry.value.clone());
+        }
+        let name = self.sibling(entry, file)?;
+        Some(format!("{name}{wishes}"))
     }
 
     fn mounts(&mut self, key: &str) {
@@ -524,6 +539,17 @@ impl Translation<'_> {
         }
         vec![entry.value.clone()]
     }
+}
+
+/// Why a network cannot be one beside others.
+fn cannot_follow(others: &[Network], network: &Network) -> Option<String> {
+    if others.contains(network) {
+        return Some(format!("the network {network} is said twice"));
+    }
+    let mut all = others.iter().chain(std::iter::once(network));
+    let alone = all.find(|one| one.name().is_none())?;
+    let text = format!("with `{alone}` there is no other network");
+    (!others.is_empty()).then_some(text)
 }
 
 /// A word of a command line in which systemd resolves specifiers and no variables.

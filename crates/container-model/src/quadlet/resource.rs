@@ -480,22 +480,24 @@ ExecStart=/usr/bin/launch pull --auth-file=/etc/a.json --policy=missing --retry=
     fn containers_name_files_and_wait_for_their_units() {
         let others = [
             file("front.network", "[Network]\n"),
+            file("back.network", "[Network]\nNetworkName=inner\n"),
             file("data.volume", "[Volume]\nVolumeName=shop\n"),
         ];
         let siblings = Siblings::of(&others);
-        let text = "[Container]\nImage=a\nNetwork=front.network\nVolume=data.volume:/data:ro\n\
+        let text = "[Container]\nImage=a\nNetwork=front.network\nNetwork=back.network:ip=10.0.0.9,alias=www\nVolume=data.volume:/data:ro\n\
             Mount=type=volume,source=data.volume,target=/srv\n";
         let unit = generate_among(&file("web.container", text), &siblings)
             .unwrap()
             .text;
         for line in [
             "Requires=front-network.service\nAfter=front-network.service\n",
+            "Requires=back-network.service\nAfter=back-network.service\n",
             "Requires=data-volume.service\nAfter=data-volume.service\n",
         ] {
             assert_eq!(unit.matches(line).count(), 1, "{unit}");
         }
         for option in [
-            "--network=front ",
+            "--network=front --network=inner:ip=10.0.0.9,alias=www ",
             "--volume=shop:/data:ro ",
             "--mount=type=volume,source=shop,target=/srv ",
         ] {

@@ -51,7 +51,7 @@ pub(super) fn section(
     };
     let sysctls = options.sysctls.iter();
     let mut linux = LinuxBuilder::default()
-        .namespaces(namespaces(&options.network, around)?)
+        .namespaces(namespaces(options.network(), around)?)
         .masked_paths(paths(MASKED))
         .readonly_paths(paths(READ_ONLY))
         .sysctl(

@@ -43,7 +43,7 @@ fn around() -> Surroundings {
 
 fn options() -> ContainerOptions {
     ContainerOptions {
-        network: Network::None,
+        networks: vec![Network::None.into()],
         ..ContainerOptions::default()
     }
 }
@@ -107,9 +107,9 @@ fn defaults_are_dockers() {
 
 #[test]
 fn the_machines_network_is_no_namespace() {
-    let kinds = |network| {
+    let kinds = |network: Network| {
         let spec = built(&ContainerOptions {
-            network,
+            networks: vec![network.into()],
             ..options()
         });
         let linux = spec.linux().clone().unwrap();
@@ -315,12 +315,12 @@ fn a_network_of_its_own_is_in_the_namespace_that_was_made() {
     };
     assert_eq!(path_of(&built(&options())), Some(None));
     let mut options = options();
-    options.network = Network::Bridge;
+    options.networks.clear();
     let mut around = around();
     around.network_namespace = Some("/proc/7/fd/9".into());
     let spec = build(&options, &shell(), &around).unwrap();
     assert_eq!(path_of(&spec), Some(Some("/proc/7/fd/9".into())));
-    options.network = Network::Host;
+    options.networks = vec![Network::Host.into()];
     let spec = build(&options, &shell(), &around).unwrap();
     assert_eq!(path_of(&spec), None);
 }

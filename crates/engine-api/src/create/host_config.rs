@@ -1,6 +1,7 @@
 //! `HostConfig`: what a container gets of the machine.
 
 use container_model::mount;
+use container_model::network::Network;
 use container_model::port;
 use container_model::security::SecurityOption;
 
@@ -151,11 +152,18 @@ fn one_mount(mut fields: Fields, words: &mut Words) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn network(fields: &mut Fields, words: &mut Words) -> Result<(), ApiError> {
+/// Which network it is, or which is the first one.
+pub(super) fn network_mode(fields: &mut Fields, words: &mut Words) -> Result<(), ApiError> {
     let path = fields.path("NetworkMode");
     let mode = fields.text("NetworkMode")?;
     let mode = mode.unwrap_or_else(|| "default".to_owned());
-    words.values.network = words.add("network", &path, &mode)?;
+    let network = mode.parse::<Network>();
+    let network = network.map_err(|error| ApiError::bad_request(format!("{path}: {error}")))?;
+    words.values.networks = vec![network.into()];
+    Ok(())
+}
+
+fn network(fields: &mut Fields, words: &mut Words) -> Result<(), ApiError> {
     let path = fields.path("PortBindings");
     for (port, bindings) in fields.entries("PortBindings")? {
         for text in published(&port, &bindings) {

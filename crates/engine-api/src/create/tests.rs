@@ -156,8 +156,38 @@ fn checks_of_health_become_options() {
 }
 
 #[test]
+fn networks_are_the_mode_and_the_endpoints() {
+    let networks = |mode: &str, endpoints: Value| {
+        let mut body = with(&["HostConfig", "NetworkMode"], json!(mode));
+        body["NetworkingConfig"]["EndpointsConfig"] = endpoints;
+        let creation = parse(&body)?;
+        let words = creation.options.iter();
+        let words = words.filter_map(|word| word.strip_prefix("--network="));
+        Ok::<_, ApiError>(words.collect::<Vec<_>>().join(" "))
+    };
+    let two = || json!({"a": {"Aliases": ["x"]}, "b": {"IPAMConfig": {"IPv4Address": "10.0.0.9"}}});
+    let cases = [
+        ("default", json!({}), "bridge"),
+        ("b", json!({}), "b"),
+        ("a", two(), "a:alias=x b:ip=10.0.0.9"),
+        ("b", two(), "b:ip=10.0.0.9 a:alias=x"),
+        ("c", two(), "c a:alias=x b:ip=10.0.0.9"),
+        ("bridge", two(), "a:alias=x b:ip=10.0.0.9"),
+        ("default", json!({"default": {}, "a": null}), "bridge a"),
+    ];
+    for (mode, endpoints, expected) in cases {
+        assert_eq!(networks(mode, endpoints), Ok(expected.to_owned()), "{mode}");
+    }
+    let error = networks("host", two()).unwrap_err();
+    assert_eq!(error.status, 400);
+    assert!(error.message.contains("`host` alone"), "{error}");
+}
+
+#[test]
 fn ports_are_published() {
     let mut body = with(&["HostConfig", "NetworkMode"], json!("bridge"));
+    // As the client sends it.
+    body["NetworkingConfig"] = json!({"EndpointsConfig": {"bridge": {}}});
     body["HostConfig"]["PortBindings"] = json!({
         "80/tcp": [{"HostIp": "", "HostPort": "8080"}, {"HostIp": "::1", "HostPort": "81"}],
         "53/udp": [{"HostIp": "127.0.0.1", "HostPort": "53"}],

@@ -72,7 +72,7 @@ pub(super) fn host_name(options: &ContainerOptions, name: &Name) -> anyhow::Resu
     if let Some(name) = &options.host_name {
         return Ok(name.as_str().to_owned());
     }
-    if options.network == Network::Host {
+    if *options.network() == Network::Host {
         let text = std::fs::read_to_string("/proc/sys/kernel/hostname").context("the host name")?;
         return Ok(text.trim().to_owned());
     }

@@ -89,10 +89,10 @@ fn hosts(
 ) -> anyhow::Result<String> {
     let own = hosts_file(
         host_name,
-        network::own_addresses(attachment),
+        &network::own_addresses(attachment),
         &options.hosts,
     );
-    if options.network != Network::Host {
+    if *options.network() != Network::Host {
         return Ok(own);
     }
     Ok(format!("{}{own}", read_or_empty("/etc/hosts")?))

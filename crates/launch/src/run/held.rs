@@ -1,13 +1,14 @@
-//! What a container holds of the machine while it runs: its network, its ports and its volumes. One in a pod holds no
-//! network: the pod has it.
+//! What a container holds of the machine while it runs: its networks, its ports and its volumes. One in a pod holds no
+//! network: the pod has them.
 //!
 //! All of it is held by descriptors, which the monitor gets: whoever is killed holds nothing any more.
 
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 use container_model::name::Name;
-use container_model::network::BoundPort;
+use container_model::network::{BoundPort, Connection};
 use container_model::options::ContainerOptions;
 use container_network::Attachment;
 
@@ -21,7 +22,8 @@ use super::{network, volumes};
 pub(super) struct Held {
     pub(super) attachment: Option<Attachment>,
     pub(super) pod: Option<Pod>,
-    ports: Vec<BoundPort>,
+    /// Of the pod if it is in one; the first has the ports.
+    connections: Vec<Connection>,
     pub(super) volumes: volumes::Taken,
 }
 
@@ -34,24 +36,24 @@ impl Held {
         pod: Option<Pod>,
     ) -> anyhow::Result<Self> {
         // First: a volume may take long to fill, and a port that is in use is told at once.
-        let (attachment, ports) = match &pod {
-            Some(pod) => (None, pod.ports()?),
+        let (attachment, connections) = match &pod {
+            Some(pod) => (None, pod.connections()?),
             None => {
                 let attachment = network::connect(name, unit, options)?;
-                let connection = attachment.as_ref().map(Attachment::connection);
-                let ports = connection.map_or(Vec::new(), |one| one.ports.clone());
-                (attachment, ports)
+                let connections = attachment.as_ref().map(Attachment::connections);
+                let connections = connections.map_or(Vec::new(), ToOwned::to_owned);
+                (attachment, connections)
             }
         };
         Ok(Self {
             attachment,
             pod,
-            ports,
+            connections,
             volumes: volumes::take(name, options)?,
         })
     }
 
-    /// By which path the runtime finds the namespace of the network.
+    /// By which path the runtime finds the namespace of the networks.
     pub(super) fn network_namespace(&self) -> Option<PathBuf> {
         match &self.pod {
             Some(pod) => pod.network_namespace(),
@@ -64,7 +66,14 @@ impl Held {
 
     /// What of the machine leads to the container.
     pub(super) fn ports(&self) -> &[BoundPort] {
-        &self.ports
+        let first = self.connections.first();
+        first.map_or(&[][..], |connection| connection.ports.as_slice())
+    }
+
+    /// The container's own in its first network, over IPv4 if it has one.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        let first = self.connections.first()?;
+        first.addresses.first().copied()
     }
 
     fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {

@@ -1,5 +1,5 @@
-//! The container's network: connected before the bundle is written, taken down when the container is over, and what
-//! its `/etc/hosts` and `/etc/resolv.conf` say of it.
+//! The container's networks: connected before the bundle is written, taken down when the container is over, and what
+//! its `/etc/hosts` and `/etc/resolv.conf` say of them.
 //!
 //! A container in the machine's network, or in none, has nothing here.
 
@@ -19,24 +19,20 @@ use super::unit::Unit;
 /// systemd-resolved's list of the servers that it asks itself: in a container its own address leads nowhere.
 const REAL_SERVERS: &str = "/run/systemd/resolve/resolv.conf";
 
-/// Puts the container into the network that was asked for.
+/// Puts the container into the networks that were asked for.
 pub(super) fn connect(
     name: &Name,
     unit: &Unit,
     options: &ContainerOptions,
 ) -> anyhow::Result<Option<Attachment>> {
-    let Some(network) = options.network.name() else {
+    let endpoints = options.endpoints();
+    if endpoints.is_empty() {
         return Ok(None);
-    };
-    let aliases = options.network_aliases.iter();
+    }
     let request = ConnectRequest {
         container: name.clone(),
         unit: unit.name().map(ToOwned::to_owned),
-        network,
-        address_v4: options.address_v4,
-        address_v6: options.address_v6,
-        aliases: aliases.map(|name| name.as_str().to_owned()).collect(),
-        mac_address: options.mac_address,
+        endpoints,
         ports: options.ports.clone(),
         dns_servers: options.dns_servers.clone(),
     };
@@ -51,43 +47,51 @@ pub(super) fn disconnect(name: &Name) -> anyhow::Result<()> {
 /// Which containers something was set up for.
 pub(super) fn connected() -> Vec<Name> {
     let connections = Networks::default().connections().unwrap_or_default();
-    connections.into_iter().map(|one| one.container).collect()
+    let mut names: Vec<Name> = connections.into_iter().map(|one| one.container).collect();
+    names.dedup();
+    names
 }
 
 /// What stands in `/etc/hosts` of the container itself.
-pub(super) fn own_addresses(attachment: Option<&Attachment>) -> OwnAddresses<'_> {
-    let Some(connection) = attachment.map(Attachment::connection) else {
+pub(super) fn own_addresses(attachment: Option<&Attachment>) -> OwnAddresses {
+    let Some(attachment) = attachment else {
         return OwnAddresses {
-            container: &[],
+            container: Vec::new(),
             // In the machine's network that is the machine.
             gateway: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         };
     };
-    let first = connection.network.settings.subnets.first();
+    let all = attachment.connections();
+    let first = all
+        .first()
+        .and_then(|one| one.network.settings.subnets.first());
     OwnAddresses {
-        container: &connection.addresses,
+        container: all.iter().flat_map(|one| one.addresses.clone()).collect(),
         gateway: first.map(container_model::network::Subnet::gateway),
     }
 }
 
-/// The container's `/etc/resolv.conf`; none if it has no network and says nothing of it.
+/// The container's `/etc/resolv.conf`; none if it has no network and says nothing of it. In networks of its own it has one in
+/// any case, which is filled when it joins a network with names.
 pub(super) fn resolver(
     options: &ContainerOptions,
     attachment: Option<&Attachment>,
 ) -> anyhow::Result<Option<String>> {
-    let (servers, domains) = match attachment.map(Attachment::connection) {
-        None if options.network == Network::Host && is_silent(options) => {
+    let (servers, domains) = match attachment.map(Attachment::connections) {
+        None if *options.network() == Network::Host && is_silent(options) => {
             return read_or_empty("/etc/resolv.conf").map(Some);
         }
         None => (options.dns_servers.clone(), Vec::new()),
-        Some(connection) => {
+        Some(connections) => {
             let (mut servers, domains) = of_the_machine()?;
             if !options.dns_servers.is_empty() {
                 servers.clone_from(&options.dns_servers);
             }
-            let resolvers = connection.network.resolvers();
+            // Each answers for all networks that the container is in, and asks those that were given for names that it
+            // does not know.
+            let resolvers = connections.iter().flat_map(|one| one.network.resolvers());
+            let resolvers: Vec<IpAddr> = resolvers.collect();
             if !resolvers.is_empty() {
-                // It asks those that were given for names that it does not know.
                 servers = resolvers;
             }
             (servers, domains)
@@ -95,7 +99,8 @@ pub(super) fn resolver(
     };
     let asked = &options.dns_domains;
     let domains = if asked.is_empty() { &domains } else { asked };
-    Ok(resolver_file(&servers, domains, &options.dns_options))
+    let text = resolver_file(&servers, domains, &options.dns_options);
+    Ok(text.or_else(|| attachment.map(|_| String::new())))
 }
 
 fn is_silent(options: &ContainerOptions) -> bool {

@@ -109,27 +109,30 @@ impl Pod {
         Ok(text.trim().to_owned())
     }
 
-    fn connection(&self) -> anyhow::Result<Option<Connection>> {
+    /// Its networks; the first has the ports.
+    pub(super) fn connections(&self) -> anyhow::Result<Vec<Connection>> {
         let holder = self.holder()?;
-        let mut all = Networks::default().connections()?.into_iter();
-        Ok(all.find(|one| one.container == holder))
+        let mut all = Networks::default().connections()?;
+        all.retain(|one| one.container == holder);
+        all.sort_by_key(|one| one.number);
+        Ok(all)
     }
 
-    /// What of the machine leads to it.
-    pub(super) fn ports(&self) -> anyhow::Result<Vec<BoundPort>> {
-        Ok(self.connection()?.map_or(Vec::new(), |one| one.ports))
-    }
-
-    /// The options of a container in it, with the network that it has through the pod.
+    /// The options of a container in it, with the networks that it has through the pod.
     pub(super) fn joined(&self, options: ContainerOptions) -> anyhow::Result<ContainerOptions> {
-        let network = match (self.network_namespace(), self.connection()?) {
-            (None, _) => Network::Host,
-            (Some(_), None) => Network::None,
-            (Some(_), Some(connection)) => connection.network.name.as_str().parse()?,
+        let connections = self.connections()?;
+        let networks = match (self.network_namespace(), connections.is_empty()) {
+            (None, _) => vec![Network::Host.into()],
+            (Some(_), true) => vec![Network::None.into()],
+            (Some(_), false) => {
+                let names = connections.iter().map(|one| one.network.name.as_str());
+                names.map(str::parse).collect::<Result<_, _>>()?
+            }
         };
-        let ports = self.ports()?.iter().map(published).collect();
+        let first = connections.first();
+        let ports = first.map_or(Vec::new(), |one| one.ports.iter().map(published).collect());
         Ok(ContainerOptions {
-            network,
+            networks,
             ports,
             ..options
         })

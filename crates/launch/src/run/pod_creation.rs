@@ -63,7 +63,7 @@ fn fill(pod: &Pod, options: &ContainerOptions, unit: &Unit, lock: &File) -> anyh
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.with_context(|| folder.display().to_string())?;
     let host_name = bundle::host_name(options, pod.name())?;
-    let is_alone = attachment.is_none() && options.network == Network::None;
+    let is_alone = attachment.is_none() && *options.network() == Network::None;
     hold_namespaces(folder, &host_name, is_alone).context("the pod's namespaces")?;
     if let Some(attachment) = &attachment {
         pin(&attachment.namespace_path(), &folder.join(NETWORK))?;

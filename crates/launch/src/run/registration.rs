@@ -43,7 +43,7 @@ pub(super) fn asked(arguments: &RunArguments, options: &ContainerOptions) -> any
         with_variables,
     )?;
     let ports = ContainerPorts {
-        network: &options.network,
+        network: options.network(),
         published: &options.ports,
     };
     services(&asked, ports)?;
@@ -89,7 +89,7 @@ pub(super) fn write(
     let bound = about.held.ports();
     let published: Vec<PublishedPort> = bound.iter().map(published).collect();
     let ports = ContainerPorts {
-        network: &about.options.network,
+        network: about.options.network(),
         published: &published,
     };
     let services = services(asked, ports)?;

@@ -1,7 +1,9 @@
-//! `launch inspect`: all that a monitor says of its container, what of it is registered, and the record of its last run.
+//! `launch inspect`: all that a monitor says of its container, which networks it is in, what of it is registered, and the
+//! record of its last run.
 
 use anyhow::bail;
 use container_model::name::Name;
+use container_network::Networks;
 use monitor_protocol::{ExitRecord, RECORDS, Status};
 use serde_json::{Value, json};
 
@@ -32,9 +34,26 @@ fn inspect(name: &Name) -> anyhow::Result<Value> {
     Ok(json!({
         "name": name.as_str(),
         "status": status,
+        "networks": networks(name)?,
         "registration": registration,
         "record": record,
     }))
+}
+
+/// Those that it is in, the first one first.
+fn networks(name: &Name) -> anyhow::Result<Vec<Value>> {
+    let all = Networks::default().connections()?;
+    let own = all.iter().filter(|one| one.container == *name);
+    let told = own.map(|one| {
+        json!({
+            "name": one.network.name,
+            "interface": one.inner_interface(),
+            "addresses": one.addresses,
+            "aliases": one.aliases,
+            "ports": one.ports.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    });
+    Ok(told.collect())
 }
 
 /// Of the container's last run, if there is one.

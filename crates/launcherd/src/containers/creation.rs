@@ -2,9 +2,8 @@
 
 use container_model::mount::{Access, Mount, MountSource};
 use container_model::name::Name;
-use container_model::network::Network;
+use container_model::network::{Network, NetworkOption};
 use container_model::oci_spec::image::Config;
-use container_model::options::HostName;
 use container_model::spec;
 use engine_api::create::Creation;
 use engine_api::query::Query;
@@ -16,6 +15,7 @@ use crate::answer::{self, Answer};
 use crate::clock;
 use crate::engine::Engine;
 use crate::images::{self, Found};
+use crate::{endpoints, networks};
 
 pub(crate) async fn create(engine: &Engine, query: &Query, body: &[u8]) -> Answer {
     if query
@@ -54,12 +54,13 @@ fn record(creation: Creation, image: &Found, name: Option<&str>) -> Result<Recor
         return Err(bad("No command specified".to_owned()));
     }
     let config = configuration.config().clone().unwrap_or_default();
+    let networks = networks(&creation.values.networks, name.as_str());
     let mut labels = creation.labels.clone();
     for (name, value) in config.labels().clone().unwrap_or_default() {
         labels.entry(name).or_insert(value);
     }
-    Ok(Record {
-        launch: launch(&creation, image, &id, name.as_str()),
+    let mut record = Record {
+        launch: launch(&creation, image, &id),
         name: name.as_str().to_owned(),
         created: clock::now(),
         image: creation.image.clone(),
@@ -76,11 +77,27 @@ fn record(creation: Creation, image: &Found, name: Option<&str>) -> Result<Recor
         mounts: creation.values.mounts.iter().map(mount).collect(),
         labels,
         id,
-    })
+    };
+    record.set_networks(&networks);
+    Ok(record)
+}
+
+/// By their names. In networks that somebody made others find it by the name that it was made with.
+fn networks(asked: &[NetworkOption], name: &str) -> Vec<NetworkOption> {
+    let one = |option: &NetworkOption| {
+        let network = networks::resolved(option.network.clone());
+        let mut endpoint = option.endpoint.clone();
+        if matches!(network, Network::Named(_)) {
+            let own = endpoints::own_name(name, &endpoint.aliases);
+            endpoint.aliases.extend(own);
+        }
+        NetworkOption { network, endpoint }
+    };
+    asked.iter().map(one).collect()
 }
 
 /// The words of `launch run`.
-fn launch(creation: &Creation, image: &Found, id: &str, name: &str) -> Vec<String> {
+fn launch(creation: &Creation, image: &Found, id: &str) -> Vec<String> {
     let mut words = vec![
         format!("--name={id}"),
         format!("--stop-timeout={}", creation.stop_timeout),
@@ -93,13 +110,8 @@ fn launch(creation: &Creation, image: &Found, id: &str, name: &str) -> Vec<Strin
         |word: &&String| !word.starts_with("--health-") || health_answer::has_check(&check);
     words.extend(creation.options.iter().filter(is_wanted).cloned());
     // Docker's default is the short id; in the machine's network the name is the machine's.
-    if creation.values.host_name.is_none() && creation.values.network != Network::Host {
+    if creation.values.host_name.is_none() && *creation.values.network() != Network::Host {
         words.push(format!("--hostname={}", &id[..12]));
-    }
-    // Others of its network find it by the name that it was made with.
-    let is_host_name = name.parse::<HostName>().is_ok();
-    if matches!(creation.values.network, Network::Named(_)) && is_host_name {
-        words.push(format!("--network-alias={name}"));
     }
     // By its digest: what the name stands for later is another image.
     words.push(image.pinned.clone());

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use container_model::network::Connection;
+use container_network::Networks;
 use engine_api::container_answer::{self, FILTERS};
 use engine_api::filters::Filters;
 use engine_api::query::Query;
@@ -27,6 +29,7 @@ pub(crate) async fn list(engine: &Engine, query: &Query) -> Answer {
     let all = query.flag("all") || limit.is_some() || asks_for_some;
     let range = range(engine, &filters)?;
     let now = Timestamp::now();
+    let connections = connections();
     let mut containers = Vec::new();
     for (record, state) in states(engine).await? {
         let is_in_range = range.0.is_none_or(|since| record.created > since)
@@ -42,10 +45,22 @@ pub(crate) async fn list(engine: &Engine, query: &Query) -> Answer {
     let entries: Vec<Value> = wanted
         .take(limit.unwrap_or(usize::MAX))
         .map(|(record, state, health)| {
-            container_answer::list_entry(record, state, health.as_ref(), now)
+            let own = of_container(&connections, record);
+            container_answer::list_entry(record, state, health.as_ref(), &own, now)
         })
         .collect();
     answer::json(&Value::Array(entries))
+}
+
+/// Who is in which networks now; nobody if that cannot be read, which whoever starts a container is told.
+pub(crate) fn connections() -> Vec<Connection> {
+    Networks::default().connections().unwrap_or_default()
+}
+
+/// Those of one container.
+pub(crate) fn of_container<'a>(all: &'a [Connection], record: &Record) -> Vec<&'a Connection> {
+    let is_its = |one: &&Connection| one.container.as_str() == record.id;
+    all.iter().filter(is_its).collect()
 }
 
 /// All containers with their states, newest first.
@@ -92,7 +107,10 @@ pub(crate) async fn inspect(engine: &Engine, record: &Record) -> Answer {
     };
     let restarts = engine.systemd.restarts(&unit).await;
     let health = health::of(engine, record, &state).await;
-    let mut answer = container_answer::inspect(record, &state, health.as_ref(), &problem, restarts);
+    let connections = connections();
+    let own = of_container(&connections, record);
+    let mut answer =
+        container_answer::inspect(record, &state, health.as_ref(), &own, &problem, restarts);
     let running = engine.executions.running(&record.id);
     if !running.is_empty() {
         answer["ExecIDs"] = json!(running);
