@@ -123,7 +123,7 @@ fn configuration(layers: &[Vec<u8>]) -> Vec<u8> {
         .collect();
     let value = json!({
         "architecture": "amd64", "os": "linux",
-        "config": {"Cmd": ["sh", "-c", "echo ran"], "Env": ["PATH=/bin", "OF=image"]},
+        "config": {"Cmd": ["sh", "-c", "echo ran"], "Env": ["PATH=/bin", "OF=image"], "ExposedPorts": {"7777/tcp": {}}},
         "rootfs": {"type": "layers", "diff_ids": differences},
     });
     serde_json::to_vec(&value).expect("JSON")

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::engine::docker;
 use crate::fixture::{Node, SERVICE, unit};
 
 const SETTINGS: &str =
@@ -130,6 +131,9 @@ fn containers_are_registered_while_they_can_be_used() {
     restarts_are_not_seen(&node);
     health_is_followed(&node);
     variables_and_labels(&node);
+    containers_of_the_engine(&node);
+    exposed_ports(&node);
+    settings_are_read_again(&node);
     withdrawn_before_the_end(&node);
     a_silent_store_is_not_waited_for_long(&node);
     without_fleetd(&node);
@@ -227,6 +231,121 @@ fn variables_and_labels(node: &Node) {
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(10), "{took:?}");
     node.run(&["systemctl", "reset-failed", "api.service"]);
+}
+
+/// By their names, as they are at the start.
+fn containers_of_the_engine(node: &Node) {
+    let registered = "--label=keelson.register=name=shop,port=80";
+    let words = [
+        "run",
+        "--detach",
+        "--name=till",
+        registered,
+        "--publish=18081:80",
+    ];
+    let words = [&words[..], &["busybox:saved", "sleep", "1000"]].concat();
+    docker(node, &words);
+    wait_for_key(
+        node,
+        "/services/shop/",
+        "/services/shop/g1:till:80\n10.9.8.7:18081\n",
+    );
+    docker(node, &["rename", "till", "desk"]);
+    docker(node, &["restart", "--time=1", "desk"]);
+    wait_for_key(
+        node,
+        "/services/shop/",
+        "/services/shop/g1:desk:80\n10.9.8.7:18081\n",
+    );
+    docker(node, &["rm", "--force", "desk"]);
+    wait_for_none(node, "/services/shop/");
+    // Registrator's labels are as good.
+    let words = [
+        "run",
+        "--detach",
+        "--name=till",
+        "--label=SERVICE_NAME=till",
+        "--network=host",
+    ];
+    docker(
+        node,
+        &[&words[..], &["busybox:saved", "sleep", "1000"]].concat(),
+    );
+    // What the image exposes.
+    wait_for_key(
+        node,
+        "/services/till/",
+        "/services/till/g1:till:7777\n10.9.8.7:7777\n",
+    );
+    docker(node, &["rm", "--force", "till"]);
+    wait_for_none(node, "/services/till/");
+}
+
+/// At the machine's address where that is the container's, too, and at its own with `internal`.
+fn exposed_ports(node: &Node) {
+    let start = |options: &str| {
+        let start = "systemd-run --quiet --collect --unit=bare --property=Type=notify --property=Delegate=yes --property=DelegateSubgroup=launch";
+        let words = format!(
+            "{start} launch run --name=bare --stop-timeout=1 --register=name=bare {options} busybox:saved sleep 1000"
+        );
+        node.output(&["sh", "-c", &words]).0.success()
+    };
+    assert!(!start("--network=bridge"), "it has no published port");
+    assert!(start("--network=host"));
+    wait_for_key(
+        node,
+        "/services/bare/",
+        "/services/bare/g1:bare:7777\n10.9.8.7:7777\n",
+    );
+    node.run(&["systemctl", "stop", "bare.service"]);
+    let internal = format!("internal = true\n{SETTINGS}");
+    node.run(&[
+        "sh",
+        "-c",
+        &format!("printf '{internal}' >/etc/keelson/registration.toml"),
+    ]);
+    assert!(start("--network=bridge"));
+    let text = node.run(&["launch", "inspect", "bare"]);
+    let told: Value = serde_json::from_str(&text).expect("JSON");
+    let address = told[0]["networks"][0]["addresses"][0]
+        .as_str()
+        .expect("an address");
+    let expected = format!("/services/bare/g1:bare:7777\n{address}:7777\n");
+    wait_for_key(node, "/services/bare/", &expected);
+    node.run(&["systemctl", "stop", "bare.service"]);
+    node.run(&[
+        "sh",
+        "-c",
+        &format!("printf '{SETTINGS}' >/etc/keelson/registration.toml"),
+    ]);
+}
+
+/// Without a restart, and what stays the same is not written again.
+fn settings_are_read_again(node: &Node) {
+    let before = get(node, WEB);
+    let fleetd = node.property("fleetd.service", "MainPID");
+    let settings = "layouts = [\"keelson\", \"registrator\"]\n[registrator]\nprefix = \"/other\"\n";
+    let write = |text: &str| {
+        let script = format!(
+            "printf '{text}' >/etc/keelson/registration.toml; systemctl reload fleetd.service"
+        );
+        node.run(&["sh", "-c", &script]);
+    };
+    write(settings);
+    wait_for_key(node, "/other/web/", "10.9.8.7:8080");
+    wait_for_none(node, "/services/");
+    wait_for_none(node, "/skydns/");
+    assert_eq!(get(node, WEB), before);
+    write("layouts = [\"nothing\"]\n");
+    node.wait(
+        &["journalctl", "--unit=fleetd", "--output=cat"],
+        "the old settings stay",
+    );
+    wait_for_key(node, "/other/web/", "10.9.8.7:8080");
+    write(SETTINGS);
+    wait_for_key(node, "/services/web/", "10.9.8.7:8080");
+    wait_for_none(node, "/other/");
+    assert_eq!(node.property("fleetd.service", "MainPID"), fleetd);
 }
 
 fn withdrawn_before_the_end(node: &Node) {

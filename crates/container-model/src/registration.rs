@@ -28,7 +28,7 @@ pub use announcement::{Announcement, Health, Receipt};
 pub use asked::Asked;
 pub use layout::{Machine, entries};
 pub use option::RegisterOption;
-pub use service::{Address, ContainerPorts, RegistrationError, Service, services};
+pub use service::{Address, ContainerPorts, Reach, RegistrationError, Service, services};
 pub use settings::{LayoutName, Settings, SettingsError};
 
 /// Settings of the machine.

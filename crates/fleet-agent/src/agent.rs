@@ -64,13 +64,29 @@ pub struct Agent<T> {
     store: T,
     layout: Layout,
     machine: MachineId,
-    record: watch::Sender<MachineRecord>,
+    told: Told,
     membership: watch::Receiver<Membership>,
     questions: mpsc::UnboundedSender<Question>,
     announcements: Announcements,
     folders: Folders,
     registrar: JoinHandle<()>,
     tasks: JoinSet<()>,
+}
+
+/// What its tasks are told, and may be told anew.
+#[derive(Debug)]
+struct Told {
+    record: watch::Sender<MachineRecord>,
+    settings: watch::Sender<crate::RegistrationSettings>,
+}
+
+impl Told {
+    fn new(configuration: &Configuration) -> Self {
+        Self {
+            record: watch::Sender::new(configuration.record.clone()),
+            settings: watch::Sender::new(configuration.registration.clone()),
+        }
+    }
 }
 
 /// What the tasks of an agent tell each other by.
@@ -99,7 +115,7 @@ impl<T: Store> Agent<T> {
             None => cache.read_all(),
         };
         let (membership_sender, membership) = watch::channel(Membership::new(deadline));
-        let record = watch::Sender::new(configuration.record.clone());
+        let told = Told::new(&configuration);
         let wires = Wires {
             condemned: Condemned::default(),
             outbox: Arc::new(Outbox::default()),
@@ -114,7 +130,7 @@ impl<T: Store> Agent<T> {
             boot_id: configuration.boot_id.clone(),
             ttl: configuration.lease_ttl,
             memory,
-            record: record.subscribe(),
+            record: told.record.subscribe(),
             membership: membership_sender,
             suspicion: Arc::clone(&wires.suspicion),
         };
@@ -125,7 +141,7 @@ impl<T: Store> Agent<T> {
         tasks.spawn(fence(&systemd, &wires).run());
         let news = watch_targets(&configuration, &store, &found, &mut tasks);
         let reports = write(&configuration, &store, &wires, &mut tasks);
-        let announcements = announce(&configuration, &store, &wires, &record, &mut tasks);
+        let announcements = announce(&configuration, &store, &wires, &told, &mut tasks);
         let inputs = Inputs {
             membership: membership.clone(),
             news,
@@ -149,7 +165,7 @@ impl<T: Store> Agent<T> {
             store,
             layout: configuration.layout,
             machine: configuration.machine,
-            record,
+            told,
             membership,
             questions,
             announcements,
@@ -183,9 +199,18 @@ impl<T: Store> Agent<T> {
 
     /// What the machine says of itself from now on, without its lease.
     pub fn set_record(&self, record: MachineRecord) {
-        self.record.send_if_modified(|current| {
+        self.told.record.send_if_modified(|current| {
             let is_new = *current != record;
             *current = record;
+            is_new
+        });
+    }
+
+    /// How containers are registered from now on; what is registered otherwise is changed.
+    pub fn set_registration_settings(&self, settings: crate::RegistrationSettings) {
+        self.told.settings.send_if_modified(|current| {
+            let is_new = *current != settings;
+            *current = settings;
             is_new
         });
     }
@@ -204,7 +229,7 @@ impl<T: Store> Agent<T> {
     pub async fn leave(mut self, patience: Duration) -> Result<bool, StoreError> {
         let is_still = timeout(patience, self.wait_still()).await.is_ok();
         let session = self.membership.borrow().session.clone();
-        let mut record = self.record.borrow().clone();
+        let mut record = self.told.record.borrow().clone();
         // Nothing starts any more from here on.
         self.stop_tasks().await;
         let Some(session) = session.filter(|_| is_still) else {
@@ -246,7 +271,7 @@ impl<T: Store> Agent<T> {
         self.tasks.shutdown().await;
         // It notes how long the lease certainly lives once nobody can change the record any more.
         let (gone, _) = watch::channel(MachineRecord::default());
-        drop(std::mem::replace(&mut self.record, gone));
+        drop(std::mem::replace(&mut self.told.record, gone));
         if timeout(LAST_NOTE, &mut self.registrar).await.is_err() {
             self.registrar.abort();
         }
@@ -292,7 +317,7 @@ fn announce<T: Store>(
     configuration: &Configuration,
     store: &T,
     wires: &Wires,
-    record: &watch::Sender<MachineRecord>,
+    told: &Told,
     tasks: &mut JoinSet<()>,
 ) -> Announcements {
     let (announcements, asked) = Announcements::new();
@@ -302,9 +327,9 @@ fn announce<T: Store>(
         layout: configuration.layout.clone(),
         machine: configuration.machine.clone(),
         host: host.unwrap_or_else(|_| "localhost".to_owned()),
-        settings: configuration.registration.clone(),
+        settings: told.settings.subscribe(),
         folders: Folders::new(configuration.root.clone()),
-        record: record.subscribe(),
+        record: told.record.subscribe(),
         membership: wires.membership.clone(),
         asked,
         suspicion: Arc::clone(&wires.suspicion),

@@ -36,7 +36,7 @@ pub(crate) struct Announcer<T> {
     pub(crate) layout: Layout,
     pub(crate) machine: MachineId,
     pub(crate) host: String,
-    pub(crate) settings: Settings,
+    pub(crate) settings: watch::Receiver<Settings>,
     pub(crate) folders: Folders,
     pub(crate) record: watch::Receiver<MachineRecord>,
     pub(crate) membership: watch::Receiver<Membership>,
@@ -110,6 +110,8 @@ impl<T: Store> Announcer<T> {
                 work.waiting.push(ask);
             }
             let address = self.record.borrow().primary_ip.clone();
+            // From now on another value is a change.
+            self.settings.mark_unchanged();
             let wanted = self.wanted(&mut work.lives);
             let done = self.write(&mut work, &wanted).await;
             let has_failed = done.is_err();
@@ -120,6 +122,7 @@ impl<T: Store> Announcer<T> {
                 Some(ask) = self.asked.recv() => work.waiting.push(ask),
                 () = session_changed(&mut self.membership, session) => {}
                 () = address_changed(&mut self.record, &address) => {}
+                () = settings_changed(&mut self.settings) => {}
                 () = work.lives.ended() => {}
                 () = sleep(RETRY), if has_failed => {}
             }
@@ -142,6 +145,7 @@ impl<T: Store> Announcer<T> {
     fn wanted(&self, lives: &mut Lives) -> BTreeMap<Name, Announcement> {
         let mut wanted = self.folders.announced();
         wanted.retain(|_, one| lives.is_alive(one.process, one.process_started));
+        keep_apart(&mut wanted);
         wanted
     }
 
@@ -151,7 +155,7 @@ impl<T: Store> Announcer<T> {
             host: self.host.clone(),
             address: self.record.borrow().primary_ip.parse().ok(),
         };
-        entries(announcement, &machine, &self.settings)
+        entries(announcement, &machine, &self.settings.borrow())
     }
 
     /// Writes whatever the store does not have yet, and takes out what is announced no more.
@@ -312,7 +316,7 @@ impl<T: Store> Announcer<T> {
         name: &Name,
         announcement: &Announcement,
     ) -> Option<Result<(), String>> {
-        if self.settings.layouts.is_empty() {
+        if self.settings.borrow().layouts.is_empty() {
             let path = container_model::registration::SETTINGS;
             return Some(Err(format!("{path} has no layouts")));
         }
@@ -330,6 +334,19 @@ impl<T: Store> Announcer<T> {
                 Some(Err(error.to_string()))
             }
             _ => None,
+        }
+    }
+}
+
+/// Containers whose name is another's are told apart by what their announcement is called: each has keys of its own.
+fn keep_apart(wanted: &mut BTreeMap<Name, Announcement>) {
+    let mut count: BTreeMap<Name, usize> = BTreeMap::new();
+    for one in wanted.values() {
+        *count.entry(one.container.clone()).or_default() += 1;
+    }
+    for (own, one) in wanted {
+        if count.get(&one.container).is_some_and(|count| *count > 1) {
+            one.container = own.clone();
         }
     }
 }
@@ -358,6 +375,12 @@ async fn session_changed(
 ) {
     let changed = membership.wait_for(|now| now.session.as_ref().map(key) != session);
     if changed.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn settings_changed(settings: &mut watch::Receiver<Settings>) {
+    if settings.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
 }

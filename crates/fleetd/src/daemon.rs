@@ -306,6 +306,11 @@ impl Daemon {
         self.configuration.metadata.clone_from(&new.metadata);
         self.configuration.public_ip = new.public_ip;
         self.configuration.is_verbose = new.is_verbose;
+        self.configuration
+            .registration
+            .clone_from(&new.registration);
+        self.agent
+            .set_registration_settings(new.registration.clone());
         let record = identity::record(&self.facts, &self.configuration, self.port);
         self.agent.set_record(record);
         if self.configuration != *new {

@@ -226,9 +226,10 @@ async fn fill(
         .health()
         .settings(unpacked.health.as_ref())?;
     let about = registration::Announced {
-        name,
         unit,
+        shown_name: arguments.shown_name.as_ref().unwrap_or(name),
         image: &image,
+        configuration: &unpacked.configuration,
         options,
         held: &held,
         has_checks: health.is_some(),

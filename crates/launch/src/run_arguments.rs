@@ -76,6 +76,9 @@ pub(crate) struct RunArguments {
     /// The container's name; the unit's without it
     #[arg(long)]
     pub(crate) name: Option<Name>,
+    /// The name that people know it by, which launcherd's containers are not run under
+    #[arg(long, hide = true)]
+    pub(crate) shown_name: Option<Name>,
     /// When the image is pulled
     #[arg(long, value_enum, default_value = "missing")]
     pub(crate) pull: PullWhen,
@@ -319,10 +322,10 @@ fn read_variables(path: &Path) -> anyhow::Result<Vec<Variable>> {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use container_model::network::Network;
     use container_model::quadlet::{self, QuadletFile};
     use systemd_unit::words::{Escapes, split};
 
-    use container_model::network::Network;
     use super::*;
     use crate::cli::{Cli, Command};
 

@@ -187,6 +187,7 @@ pub(crate) async fn rename(
         .parse()
         .map_err(|error| ApiError::bad_request(format!("name: {error}")))?;
     let former = std::mem::replace(&mut record.name, name.as_str().to_owned());
+    record.set_shown_name();
     engine.records.change(record.clone())?;
     let event = engine_api::event::Event::of_container("rename", &record, crate::clock::now());
     engine

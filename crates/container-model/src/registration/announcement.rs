@@ -13,7 +13,7 @@ use crate::name::Name;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Announcement {
-    /// The container's.
+    /// The container's, as people know it; the file's name is its own.
     pub container: Name,
     /// The process whose end is the container's: its monitor.
     pub process: u32,

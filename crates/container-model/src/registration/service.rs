@@ -68,10 +68,14 @@ pub enum RegistrationError {
         port: u16,
     },
     /// None at all.
-    #[error("the service {0} has no port: use --publish, or --register with port=…")]
+    #[error(
+        "the service {0} has no port: use --publish, --register with port=…, or an image with EXPOSE if internal = true"
+    )]
     NoPort(String),
     /// Which of the machine's ports it is has to be said.
-    #[error("the service {0} is in the machine's network: say its port, as name={0},port=80")]
+    #[error(
+        "the service {0} is in the machine's network, and its image exposes no port: say it, as name={0},port=80"
+    )]
     WhichPort(String),
     /// Published where others do not come.
     #[error(
@@ -104,6 +108,62 @@ pub struct ContainerPorts<'a> {
     pub network: &'a Network,
     /// `--publish`
     pub published: &'a [PublishedPort],
+    /// What the image exposes; none as long as the image is not known.
+    pub exposed: Option<&'a [(u16, Protocol)]>,
+    /// By which address a container in a network of its own is reached.
+    pub reach: Reach,
+}
+
+/// Whose address a container's ports are reached at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// The machine's, where they are published.
+    Machine,
+    /// Its own in its first network, once it has one: registrator's `-internal`.
+    Container(Option<IpAddr>),
+}
+
+impl ContainerPorts<'_> {
+    /// Ports that can be registered without being named, each with where it is reached. As registrator has it, what an
+    /// image exposes counts where it can be reached: in the machine's network, and at the container's own address.
+    fn offered(&self) -> Vec<PublishedPort> {
+        let exposed = self.exposed.unwrap_or_default().iter();
+        let own = |address: Option<IpAddr>| {
+            move |(port, protocol): (u16, Protocol)| PublishedPort {
+                address,
+                host: HostPort::Given(port),
+                container: port,
+                protocol,
+            }
+        };
+        match (self.network, self.reach) {
+            (Network::None, _) => Vec::new(),
+            (Network::Host, _) => exposed.copied().map(own(None)).collect(),
+            (_, Reach::Machine) => self.published.to_vec(),
+            (_, Reach::Container(address)) => {
+                let published = self.published.iter();
+                let published = published.map(|port| (port.container, port.protocol));
+                let mut all: Vec<(u16, Protocol)> = Vec::new();
+                for port in published.chain(exposed.copied()) {
+                    if !all.contains(&port) {
+                        all.push(port);
+                    }
+                }
+                all.into_iter().map(own(address)).collect()
+            }
+        }
+    }
+
+    /// Whether a port that is named needs nothing else to be reached, and at which address it is.
+    fn own_address(&self) -> Option<Address> {
+        match (self.network, self.reach) {
+            (Network::Host, _) => Some(Address::Machine),
+            (Network::None, _) | (_, Reach::Machine) => None,
+            (_, Reach::Container(address)) => {
+                Some(address.map_or(Address::Machine, Address::Given))
+            }
+        }
+    }
 }
 
 /// The services of a container.
@@ -115,12 +175,13 @@ pub fn services(
     ports: ContainerPorts<'_>,
 ) -> Result<Vec<Service>, RegistrationError> {
     let mut all: Vec<Service> = Vec::new();
+    let offered = ports.offered();
     for option in &asked.options {
-        all.extend(of_option(option, ports)?);
+        all.extend(of_option(option, ports, &offered)?);
     }
     if let Some(variables) = &asked.variables {
-        let is_one_of_several = ports.published.len() > 1;
-        for port in ports.published.iter().filter(|port| !is_loopback(port)) {
+        let is_one_of_several = offered.len() > 1;
+        for port in offered.iter().filter(|port| !is_loopback(port)) {
             let said = variables.of_port(port.container, is_one_of_several);
             let service = said.map(|said| of_variables(said, port));
             // What an option says, too, is said once.
@@ -155,24 +216,22 @@ fn is_same(one: &Service, other: &Service) -> bool {
 fn of_option(
     option: &RegisterOption,
     ports: ContainerPorts<'_>,
+    offered: &[PublishedPort],
 ) -> Result<Vec<Service>, RegistrationError> {
     let name = option.name.clone();
-    match (ports.network, option.port) {
-        (Network::None, _) => Err(RegistrationError::NoNetwork(name)),
-        (Network::Host, None) => Err(RegistrationError::WhichPort(name)),
-        (Network::Host, Some((port, protocol))) => Ok(vec![named(
-            option,
-            name,
-            Address::Machine,
-            port,
-            port,
-            protocol,
-        )]),
-        (_, wanted) => {
+    match (ports.network, option.port, ports.own_address()) {
+        (Network::None, _, _) => Err(RegistrationError::NoNetwork(name)),
+        (_, Some((port, protocol)), Some(address)) => {
+            Ok(vec![named(option, name, address, port, port, protocol)])
+        }
+        // The image may have some.
+        (_, None, Some(_)) if offered.is_empty() && ports.exposed.is_none() => Ok(Vec::new()),
+        (Network::Host, None, _) if offered.is_empty() => Err(RegistrationError::WhichPort(name)),
+        (_, wanted, _) => {
             let is_wanted = |port: &&PublishedPort| {
                 wanted.is_none_or(|wanted| wanted == (port.container, port.protocol))
             };
-            let found: Vec<&PublishedPort> = ports.published.iter().filter(is_wanted).collect();
+            let found: Vec<&PublishedPort> = offered.iter().filter(is_wanted).collect();
             if found.is_empty() {
                 return Err(match wanted {
                     Some((port, _)) => RegistrationError::NotPublished { name, port },
@@ -287,8 +346,53 @@ mod tests {
         let ports = ContainerPorts {
             network,
             published: &published,
+            exposed: Some(&[]),
+            reach: Reach::Machine,
         };
         services(&asked, ports)
+    }
+
+    #[test]
+    fn what_an_image_exposes_is_registered_where_it_is_reached() {
+        let exposed = [(80, Protocol::Tcp), (53, Protocol::Udp)];
+        let published = published(&["8080:80"]);
+        let made = |network: &Network, reach, exposed, option: &str| {
+            let variables = [("SERVICE_NAME".to_owned(), "web".to_owned())];
+            let option: Vec<RegisterOption> = option.parse().into_iter().collect();
+            let variables = if option.is_empty() {
+                &variables[..]
+            } else {
+                &[]
+            };
+            let asked = Asked::new(&option, &[], variables, true).unwrap();
+            let ports = ContainerPorts {
+                network,
+                published: if *network == Network::Host {
+                    &[]
+                } else {
+                    &published
+                },
+                exposed,
+                reach,
+            };
+            services(&asked, ports)
+        };
+        let (host, bridge) = (&Network::Host, &Network::Bridge);
+        let own = Reach::Container("10.88.0.2".parse().ok());
+        let both = ["web-80@machine:80->80/tcp", "web-53@machine:53->53/udp"];
+        let inside = ["web-80@10.88.0.2:80->80/tcp", "web-53@10.88.0.2:53->53/udp"];
+        for option in ["", "name=web"] {
+            let of = |network, reach| told(made(network, reach, Some(&exposed[..]), option));
+            assert_eq!(of(host, Reach::Machine), both);
+            assert_eq!(of(bridge, Reach::Machine), ["web@machine:8080->80/tcp"]);
+            assert_eq!(of(bridge, own), inside);
+            // As long as the image is not known nothing is wrong.
+            assert_eq!(told(made(host, Reach::Machine, None, option)), [""; 0]);
+        }
+        let any = told(made(bridge, own, Some(&[]), "name=w,port=9"));
+        assert_eq!(any, ["w@10.88.0.2:9->9/tcp"], "nobody has to expose it");
+        let none = made(host, Reach::Machine, Some(&[]), "name=w").unwrap_err();
+        assert!(none.to_string().contains("exposes no port"), "{none}");
     }
 
     fn told(made: Result<Vec<Service>, RegistrationError>) -> Vec<String> {

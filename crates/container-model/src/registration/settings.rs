@@ -3,6 +3,7 @@
 //! ```toml
 //! layouts = ["keelson", "skydns", "registrator"]   # "keelson" alone without it; [] for nothing
 //! variables = false                                # SERVICE_NAME and the like ask for nothing
+//! internal = true                                  # containers' own addresses and ports, as registrator's -internal
 //!
 //! [keelson]
 //! prefix = "/keelson/services"
@@ -42,6 +43,9 @@ pub struct Settings {
     pub layouts: Vec<LayoutName>,
     /// Whether registrator's variables count.
     pub variables: bool,
+    /// Whether containers in networks of their own are registered with their own addresses and ports, for others that have
+    /// a way there, instead of the machine's address and what is published.
+    pub internal: bool,
     pub(super) keelson: Place,
     pub(super) skydns: SkyDns,
     pub(super) registrator: RegistratorPlace,
@@ -123,6 +127,7 @@ impl Default for Settings {
         Self {
             layouts: vec![LayoutName::Keelson],
             variables: true,
+            internal: false,
             keelson: Place::default(),
             skydns: SkyDns::default(),
             registrator: RegistratorPlace::default(),

@@ -4,15 +4,18 @@
 //! The monitor announces it, and fleetd talks with the store.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::Context as _;
 use container_model::environment::Variable;
 use container_model::name::Name;
+use container_model::oci_spec::image::ImageConfiguration;
 use container_model::options::ContainerOptions;
-use container_model::port::PublishedPort;
+use container_model::port::{self, Protocol, PublishedPort};
 use container_model::registration::{
-    ANNOUNCED, Announcement, Asked, ContainerPorts, FILE, Health, SETTINGS, Settings, services,
+    ANNOUNCED, Announcement, Asked, ContainerPorts, FILE, Health, Reach, SETTINGS, Settings,
+    services,
 };
 use image_store::store::Image;
 
@@ -35,7 +38,8 @@ pub(super) fn asked(arguments: &RunArguments, options: &ContainerOptions) -> any
     let has_variables = of_labels
         .chain(names)
         .any(|name| name.starts_with(VARIABLE));
-    let with_variables = has_variables && settings()?.variables;
+    let settings = settings()?;
+    let with_variables = has_variables && settings.variables;
     let asked = Asked::new(
         &arguments.register,
         &options.labels,
@@ -45,9 +49,34 @@ pub(super) fn asked(arguments: &RunArguments, options: &ContainerOptions) -> any
     let ports = ContainerPorts {
         network: options.network(),
         published: &options.ports,
+        exposed: None,
+        reach: reach(&settings, None),
     };
     services(&asked, ports)?;
     Ok(asked)
+}
+
+/// A container's own address is known once it is in its first network.
+fn reach(settings: &Settings, address: Option<IpAddr>) -> Reach {
+    if settings.internal {
+        Reach::Container(address)
+    } else {
+        Reach::Machine
+    }
+}
+
+/// What the image exposes, as `80` or `53/udp`; what cannot be understood is exposed to nobody.
+fn exposed(image: &ImageConfiguration) -> Vec<(u16, Protocol)> {
+    let config = image.config().as_ref();
+    let texts = config.and_then(|config| config.exposed_ports().as_ref());
+    let read = texts
+        .into_iter()
+        .flatten()
+        .filter_map(|text| port::parse(text).ok());
+    let exposed = read.flatten().map(|port| (port.container, port.protocol));
+    let mut ports: Vec<(u16, Protocol)> = exposed.collect();
+    ports.sort_unstable_by_key(|(port, protocol)| (*port, protocol.as_str()));
+    ports
 }
 
 fn settings() -> anyhow::Result<Settings> {
@@ -69,9 +98,11 @@ fn environment(options: &ContainerOptions) -> Vec<(String, String)> {
 
 /// A container whose announcement is to be written.
 pub(super) struct Announced<'a> {
-    pub(super) name: &'a Name,
     pub(super) unit: &'a Unit,
+    /// By which people know it.
+    pub(super) shown_name: &'a Name,
     pub(super) image: &'a Image,
+    pub(super) configuration: &'a ImageConfiguration,
     pub(super) options: &'a ContainerOptions,
     pub(super) held: &'a Held,
     pub(super) has_checks: bool,
@@ -91,6 +122,8 @@ pub(super) fn write(
     let ports = ContainerPorts {
         network: about.options.network(),
         published: &published,
+        exposed: Some(&exposed(about.configuration)),
+        reach: reach(&settings()?, about.held.address()),
     };
     let services = services(asked, ports)?;
     if services.is_empty() {
@@ -98,7 +131,7 @@ pub(super) fn write(
     }
     let unit = about.unit.name().map(|name| format!("{name}.service"));
     let announcement = Announcement {
-        container: about.name.clone(),
+        container: about.shown_name.clone(),
         // It becomes the monitor.
         process: std::process::id(),
         process_started: process_started()?,
@@ -151,6 +184,14 @@ pub(super) fn announced() -> Vec<Name> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn images_expose_ports() {
+        let text = r#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]},
+            "config":{"ExposedPorts":{"80":{},"53/udp":{},"x/tcp":{},"9/carrier":{}}}}"#;
+        let image: ImageConfiguration = serde_json::from_str(text).unwrap();
+        assert_eq!(exposed(&image), [(53, Protocol::Udp), (80, Protocol::Tcp)]);
+    }
 
     #[test]
     fn a_process_knows_when_it_was_started() {

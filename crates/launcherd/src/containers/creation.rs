@@ -79,6 +79,7 @@ fn record(creation: Creation, image: &Found, name: Option<&str>) -> Result<Recor
         id,
     };
     record.set_networks(&networks);
+    record.set_shown_name();
     Ok(record)
 }
 
