@@ -33,4 +33,5 @@ mod root;
 mod several_networks;
 mod signatures;
 mod terminal;
+mod users;
 mod volumes;

@@ -37,6 +37,7 @@ pub mod spec;
 pub mod sysctl;
 pub mod ulimit;
 pub mod user;
+pub mod user_namespace;
 
 pub use malformed::Malformed;
 pub use options::ContainerOptions;

@@ -23,6 +23,7 @@ use crate::signal::Signal;
 use crate::sysctl::Sysctl;
 use crate::ulimit::Ulimit;
 use crate::user::UserOption;
+use crate::user_namespace::UserNamespace;
 
 /// The options of one container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +76,8 @@ pub struct ContainerOptions {
     pub ulimits: Vec<Ulimit>,
     /// `--sysctl`
     pub sysctls: Vec<Sysctl>,
+    /// `--userns`
+    pub user_namespace: UserNamespace,
     /// `--device`
     pub devices: Vec<DeviceOption>,
     /// `--memory`, `--cpus`, `--pids-limit` and what belongs to them.
@@ -130,6 +133,11 @@ pub enum Contradiction {
     /// One wish, said in two ways.
     #[error("{0} and the same in --network: say it once")]
     SaidTwice(&'static str),
+    /// Nothing is to be kept from it, and it is to have no rights on the machine.
+    #[error(
+        "--privileged and --userns=auto: with users of its own a container has no rights on the machine"
+    )]
+    PrivilegedUsers,
     /// A gateway that there is not.
     #[error(
         "--add-host with `host-gateway` needs a network: with `none` there is nothing to reach"
@@ -164,6 +172,7 @@ impl Default for ContainerOptions {
             read_only: false,
             ulimits: Vec::new(),
             sysctls: Vec::new(),
+            user_namespace: UserNamespace::Host,
             devices: Vec::new(),
             resources: Resources::default(),
             shared_memory: None,
@@ -182,6 +191,9 @@ impl ContainerOptions {
             sysctl.check(self.network())?;
         }
         self.check_network()?;
+        if self.privileged && self.user_namespace == UserNamespace::Auto {
+            return Err(Contradiction::PrivilegedUsers);
+        }
         let targets: Vec<&str> = self
             .mounts
             .iter()

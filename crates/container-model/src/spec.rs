@@ -2,7 +2,7 @@
 //! runtime is told, with Docker's defaults.
 //!
 //! Whatever has to be looked up on the machine or in the image's files comes as [`Surroundings`]. The
-//! network is in a namespace that is passed in, and no hook is set.
+//! network and the users are in namespaces that are passed in, and no hook is set.
 
 mod linux;
 mod mounts;
@@ -54,6 +54,8 @@ pub struct Surroundings {
     pub network_namespace: Option<PathBuf>,
     /// What of the others is shared; all are the container's own without it.
     pub shared: Option<SharedNamespaces>,
+    /// The user namespace that was made for the container; the machine's if none.
+    pub user_namespace: Option<PathBuf>,
     /// Which system calls are allowed; all if none.
     pub seccomp: Option<LinuxSeccomp>,
     /// Devices of the machine that the container gets.

@@ -223,9 +223,13 @@ impl Networks {
         Ok(removed)
     }
 
-    /// Puts a container into networks, in a namespace that is made for it. What a container of that name left is taken
-    /// down before.
-    pub fn connect(&self, request: &ConnectRequest) -> Result<Attachment, Error> {
+    /// Puts a container into networks, in a namespace that is made for it, or in one that is empty. What a container of
+    /// that name left is taken down before.
+    pub fn connect(
+        &self,
+        request: &ConnectRequest,
+        namespace: Option<File>,
+    ) -> Result<Attachment, Error> {
         let _lock = self.lock()?;
         self.disconnect_locked(&request.container)?;
         let others = self.connections()?;
@@ -234,7 +238,10 @@ impl Networks {
         if let Some(first) = connections.first_mut() {
             (first.ports, claims) = claim_all(&first.network, &request.ports, &others)?;
         }
-        let namespace = namespace::create()?;
+        let namespace = match namespace {
+            Some(namespace) => namespace,
+            None => namespace::create()?,
+        };
         connections::write(&self.connections_folder(), &request.container, &connections)?;
         let path = namespace::path(&namespace);
         let set_up =

@@ -19,6 +19,7 @@ mod registration;
 mod root;
 pub(crate) mod terminal;
 mod unit;
+mod user_namespace;
 mod volumes;
 
 use std::os::unix::process::CommandExt as _;
@@ -211,6 +212,10 @@ async fn fill(
     } = wanted;
     let options = &with_image_volumes(options, &unpacked.configuration);
     let held = Held::take(name, unit, options, pod)?;
+    // Volumes were filled with what the image has, as it is for everybody.
+    if let Some(users) = &held.users {
+        root::mount_mapped(&root, users)?;
+    }
     let stop_signal = container_model::spec::stop_signal(options, &unpacked.configuration)?;
     bundle::write(
         &folder,

@@ -26,6 +26,7 @@ use container_model::signal::Signal;
 use container_model::sysctl::Sysctl;
 use container_model::ulimit::Ulimit;
 use container_model::user::UserOption;
+use container_model::user_namespace::UserNamespace;
 use container_model::{ContainerOptions, ImageReference, Malformed};
 
 use crate::monitor_arguments::MonitorArguments;
@@ -125,7 +126,7 @@ pub(crate) struct RunArguments {
     #[arg(
         long,
         value_name = "NAME",
-        conflicts_with_all = ["network", "ip", "ip6", "network_alias", "mac_address", "publish", "hostname", "add_host", "dns", "dns_search", "dns_option", "shm_size"]
+        conflicts_with_all = ["network", "ip", "ip6", "network_alias", "mac_address", "publish", "hostname", "add_host", "dns", "dns_search", "dns_option", "shm_size", "userns"]
     )]
     pub(crate) pod: Option<Name>,
     /// An address of the container's own choice in the first network
@@ -191,6 +192,9 @@ pub(crate) struct RunArguments {
     /// A kernel setting of the container's namespaces
     #[arg(long, value_name = "NAME=VALUE")]
     sysctl: Vec<Sysctl>,
+    /// The machine's users, or a range of numbers that is the container's own
+    #[arg(long, value_name = "host|auto", default_value = "host")]
+    userns: UserNamespace,
     /// A device of the machine
     #[arg(long, value_name = "HOST[:CONTAINER][:rwm]")]
     device: Vec<DeviceOption>,
@@ -271,6 +275,7 @@ impl RunArguments {
             read_only: self.read_only,
             ulimits: self.ulimit.clone(),
             sysctls: self.sysctl.clone(),
+            user_namespace: self.userns,
             devices: self.device.clone(),
             resources: self.resources(),
             shared_memory: self.shm_size,
@@ -349,7 +354,7 @@ mod tests {
             HealthCmd=[ -e /a ]\nHealthInterval=1s\nHealthOnFailure=stop\nHealthRetries=2\nHealthStartPeriod=1m\n\
             HealthTimeout=500ms\nLabel=a=b\nMemory=64m\nMount=type=tmpfs,target=/a\nNoNewPrivileges=true\nNotify=true\nPidsLimit=-1\nPull=always\n\
             ReadOnly=true\nRegister=name=web,port=80\nRetry=3\nRetryDelay=5s\nSeccompProfile=unconfined\nSecret=a\nShmSize=64m\nStopSignal=INT\nStopTimeout=5\n\
-            Sysctl=net.a=1\nTmpfs=/b\nUlimit=core=-1\nUnmask=ALL\nUser=a\nGroup=b\nVolume=a:/c\nWorkingDir=/d\n";
+            Sysctl=net.a=1\nTmpfs=/b\nUlimit=core=-1\nUnmask=ALL\nUser=a\nGroup=b\nUserNS=auto\nVolume=a:/c\nWorkingDir=/d\n";
         let file = QuadletFile {
             name: "a.container".to_owned(),
             folder: "/etc".to_owned(),
@@ -372,6 +377,7 @@ mod tests {
             "--register=name=web,port=80",
             "--retry=3",
             "--retry-delay=5s",
+            "--userns=auto",
         ] {
             assert!(command.contains(word), "{command}");
         }
@@ -379,7 +385,7 @@ mod tests {
 
     #[test]
     fn what_is_not_supported_is_refused() {
-        for option in ["--pull=newer", "--userns=auto", "--restart=always"] {
+        for option in ["--pull=newer", "--userns=keep-id", "--restart=always"] {
             let line = format!("launch run --network=none {option} busybox");
             assert!(Cli::try_parse_from(words(&line)).is_err(), "{option}");
         }

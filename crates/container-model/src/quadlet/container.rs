@@ -434,6 +434,9 @@ impl Translation<'_> {
                 self.problems.push(entry.problem(text));
             }
         }
+        if let Some(entry) = last(self.entries, SECTION, "UserNS") {
+            self.problems.push(entry.problem(pod::USERS));
+        }
         if let Some((name, unit)) = self.made_by(entry, file) {
             self.option("--pod", &name);
             self.needs.pod = Some(unit);

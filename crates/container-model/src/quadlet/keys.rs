@@ -23,6 +23,7 @@ use crate::secret::SecretOption;
 use crate::signal::Signal;
 use crate::sysctl::Sysctl;
 use crate::ulimit::Ulimit;
+use crate::user_namespace::UserNamespace;
 
 /// Whether a value will be understood when it runs.
 pub(super) type Check = fn(&str) -> Result<(), Malformed>;
@@ -142,7 +143,7 @@ pub(super) fn is_delay(text: &str) -> Result<(), Malformed> {
 
 const STARTUP: &str = "there is one check, whose failures do not count in `HealthStartPeriod=`";
 const HEALTH_LOG: &str = "the last five checks are kept, as with Docker: see `launch inspect`";
-pub(super) const IDENTIFIERS: &str = "user namespaces are not supported";
+const IDENTIFIERS: &str = "numbers are not mapped one by one: `UserNS=auto` gives a range";
 const SELINUX: &str = "SELinux is not in the image";
 pub(super) const PODMAN: &str = "it is about podman alone";
 
@@ -263,7 +264,7 @@ pub(super) const KEYS: &[(&str, Handling)] = &[
     ("Ulimit", Each("--ulimit", is::<Ulimit>)),
     ("Unmask", Special),
     ("User", Special),
-    ("UserNS", Refused(IDENTIFIERS)),
+    ("UserNS", One("--userns", is::<UserNamespace>)),
     ("Volume", Special),
     ("WorkingDir", One("--workdir", is_absolute)),
 ];

@@ -3,7 +3,7 @@
 //! Containers of a pod share its network, its System V IPC and its host name. No container holds the pod: files in `/run`
 //! do, which the unit removes when it stops.
 
-use super::keys::{Handling, IDENTIFIERS, PODMAN, is, is_address, is_ports, is_v4, is_v6, is_word};
+use super::keys::{Handling, PODMAN, is, is_address, is_ports, is_v4, is_v6, is_word};
 use super::resource::{Extras, Kind};
 use super::source::{Entry, last};
 use crate::host_entry::HostEntry;
@@ -14,6 +14,8 @@ use Handling::{Each, One, Refused, Special};
 
 /// More sockets for published ports than a machine has use for.
 const DESCRIPTORS_MAX: &str = "1024";
+
+pub(super) const USERS: &str = "containers of a pod have the machine's users";
 
 pub(super) const EXIT_POLICIES: &str = "`stop` and `continue` are";
 
@@ -43,7 +45,7 @@ pub(super) const POD: Kind = Kind {
         ("DNSOption", Each("--dns-option", is_word)),
         ("DNSSearch", Each("--dns-search", is_word)),
         ("ExitPolicy", Special),
-        ("GIDMap", Refused(IDENTIFIERS)),
+        ("GIDMap", Refused(USERS)),
         ("GlobalArgs", Refused(PODMAN)),
         ("HostName", One("--hostname", is::<HostName>)),
         ("IP", One("--ip", is_v4)),
@@ -60,10 +62,10 @@ pub(super) const POD: Kind = Kind {
             "StopTimeout",
             Refused("each container has a `StopTimeout=` of its own"),
         ),
-        ("SubGIDMap", Refused(IDENTIFIERS)),
-        ("SubUIDMap", Refused(IDENTIFIERS)),
-        ("UIDMap", Refused(IDENTIFIERS)),
-        ("UserNS", Refused(IDENTIFIERS)),
+        ("SubGIDMap", Refused(USERS)),
+        ("SubUIDMap", Refused(USERS)),
+        ("UIDMap", Refused(USERS)),
+        ("UserNS", Refused(USERS)),
         ("Volume", Refused("write it into the containers")),
     ],
 };

@@ -188,6 +188,8 @@ fn mistakes_are_told_with_file_line_and_key() {
         "Network=a.network:ip=10.0.0.1",
         "Network=a:ip=fd00::1",
         "Network=a",
+        "UserNS=keep-id",
+        "UIDMap=0:1:2",
         "PublishPort=x",
         "IP=fd00::1",
         "Mount=type=volume,source=a.volume,target=/a",

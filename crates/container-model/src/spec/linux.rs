@@ -1,6 +1,6 @@
 //! What is Linux's own in a specification: namespaces, limits, devices, what is hidden.
 //!
-//! User namespaces are not made.
+//! Namespaces of users and networks are others' to make.
 
 use oci_spec::runtime::{
     Linux, LinuxBuilder, LinuxCpu, LinuxDevice, LinuxDeviceBuilder, LinuxDeviceCgroup,
@@ -117,6 +117,11 @@ fn namespaces(network: &Network, around: &Surroundings) -> Result<Vec<LinuxNames
     if *network != Network::Host {
         let mut own = one(LinuxNamespaceType::Network)?;
         own.set_path(around.network_namespace.clone());
+        all.push(own);
+    }
+    if let Some(path) = &around.user_namespace {
+        let mut own = one(LinuxNamespaceType::User)?;
+        own.set_path(Some(path.clone()));
         all.push(own);
     }
     Ok(all)

@@ -33,6 +33,7 @@ fn around() -> Surroundings {
         cgroup: Cgroup::Own("/system.slice/a.service/payload".to_owned()),
         network_namespace: None,
         shared: None,
+        user_namespace: None,
         seccomp: None,
         devices: Vec::new(),
         volumes: HashMap::new(),
@@ -344,6 +345,20 @@ fn what_is_shared_is_in_the_namespaces_of_others() {
     assert_eq!(path("uts"), "/run/pod/uts");
     assert_eq!(path("pid"), json!(null));
     assert_eq!(spec["hostname"], json!(null), "the pod has one");
+}
+
+#[test]
+fn users_of_its_own_are_in_the_namespace_that_was_made() {
+    let users = |spec: &Spec| {
+        let all = spec.linux().as_ref().unwrap().namespaces().clone().unwrap();
+        let user = all.iter().find(|one| one.typ() == LinuxNamespaceType::User);
+        user.and_then(|one| one.path().clone())
+    };
+    assert_eq!(users(&built(&options())), None);
+    let mut around = around();
+    around.user_namespace = Some("/proc/7/fd/8".into());
+    let spec = build(&options(), &shell(), &around).unwrap();
+    assert_eq!(users(&spec), Some("/proc/7/fd/8".into()));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use container_model::environment::Variable;
 use container_model::name::Name;
 use container_model::network::Network;
@@ -16,12 +16,14 @@ use container_model::seccomp::{self, Conditions, KernelVersion};
 use container_model::security::SeccompOption;
 use container_model::spec::{self, Surroundings};
 use container_model::user::{ResolvedUser, resolve_group};
+use container_model::user_namespace::{COUNT, IdRange};
 use image_store::platform;
 
 use super::folder::ContainerFolder;
 use super::held::Held;
 use super::pod::Pod;
 use super::unit::Unit;
+use super::user_namespace::UserNamespace;
 use super::{capabilities, devices, files, image_files, monitor_words, root};
 use crate::run_arguments::{Notify, RunArguments};
 
@@ -42,18 +44,25 @@ pub(crate) fn write(
         Some(pod) => pod.host_name()?,
         None => host_name(options, name)?,
     };
+    let user = user(options, image)?;
+    let bound = files::make(folder.path(), options, &host_name, held)?;
+    if let Some(users) = &held.users {
+        is_within(&user, users.range())?;
+        files::own(folder.path(), &bound, users.range())?;
+    }
     let around = Surroundings {
         root: root::MOUNT_POINT.into(),
-        user: user(options, image)?,
+        user,
         inherited: inherited(options),
         forced_environment: forced(unit, arguments.notify),
         cgroup: unit.cgroup().clone(),
         network_namespace: held.network_namespace(),
         shared: held.pod.as_ref().map(Pod::namespaces),
+        user_namespace: held.users.as_ref().map(UserNamespace::path),
         seccomp: seccomp(options)?,
         devices: devices::find(options)?,
         volumes: held.volumes.folders.clone(),
-        bound: files::make(folder.path(), options, &host_name, held)?,
+        bound,
         oom_score_adjustment: oom_score_adjustment(),
         host_name,
     };
@@ -65,6 +74,18 @@ pub(crate) fn write(
     let path = folder.path().join("config.json");
     let text = serde_json::to_vec(&spec)?;
     std::fs::write(&path, text).with_context(|| path.display().to_string())
+}
+
+/// The container has no other numbers.
+fn is_within(user: &ResolvedUser, range: IdRange) -> anyhow::Result<()> {
+    let numbers = [user.uid, user.gid].into_iter();
+    let mut numbers = numbers.chain(user.additional_gids.iter().copied());
+    match numbers.find(|number| range.outside(*number).is_none()) {
+        Some(number) => {
+            bail!("the user or group {number} is not among the {COUNT} of --userns=auto")
+        }
+        None => Ok(()),
+    }
 }
 
 /// In the machine's network it is the machine, by Docker's rule.

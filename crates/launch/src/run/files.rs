@@ -4,7 +4,7 @@
 //! They are in the container's folder and go with it.
 
 use std::io;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -13,6 +13,7 @@ use container_model::mount::Access;
 use container_model::network::Network;
 use container_model::options::ContainerOptions;
 use container_model::spec::{BoundFile, INIT_TARGET};
+use container_model::user_namespace::IdRange;
 use container_network::Attachment;
 
 use super::held::Held;
@@ -71,6 +72,26 @@ pub(super) fn write_names(
         put("resolv.conf", "/etc/resolv.conf", &text)?;
     }
     Ok(bound)
+}
+
+/// Gives those of the container's folder to the users that they are meant for.
+pub(crate) fn own(folder: &Path, files: &[BoundFile], range: IdRange) -> anyhow::Result<()> {
+    for file in files.iter().filter(|file| file.source.starts_with(folder)) {
+        let path = || file.source.display().to_string();
+        let status = std::fs::metadata(&file.source).with_context(path)?;
+        let outside = |number: u32| {
+            let outside = range.outside(number);
+            outside.with_context(|| {
+                format!(
+                    "{}: {number} is not among the users of --userns=auto",
+                    file.target
+                )
+            })
+        };
+        let (user, group) = (outside(status.uid())?, outside(status.gid())?);
+        chown(&file.source, Some(user), Some(group)).with_context(path)?;
+    }
+    Ok(())
 }
 
 fn bind(source: PathBuf, target: &str, access: Access) -> BoundFile {

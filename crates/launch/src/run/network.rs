@@ -3,6 +3,7 @@
 //!
 //! A container in the machine's network, or in none, has nothing here.
 
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
@@ -24,6 +25,7 @@ pub(super) fn connect(
     name: &Name,
     unit: &Unit,
     options: &ContainerOptions,
+    namespace: Option<File>,
 ) -> anyhow::Result<Option<Attachment>> {
     let endpoints = options.endpoints();
     if endpoints.is_empty() {
@@ -36,7 +38,7 @@ pub(super) fn connect(
         ports: options.ports.clone(),
         dns_servers: options.dns_servers.clone(),
     };
-    Ok(Some(Networks::default().connect(&request)?))
+    Ok(Some(Networks::default().connect(&request, namespace)?))
 }
 
 /// Takes down what was set up for a container.

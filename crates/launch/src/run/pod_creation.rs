@@ -58,7 +58,7 @@ pub(crate) fn remove(name: &Name) -> anyhow::Result<()> {
 }
 
 fn fill(pod: &Pod, options: &ContainerOptions, unit: &Unit, lock: &File) -> anyhow::Result<()> {
-    let attachment = network::connect(&pod.holder()?, unit, options)?;
+    let attachment = network::connect(&pod.holder()?, unit, options, None)?;
     let folder = pod.folder();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.with_context(|| folder.display().to_string())?;

@@ -14,6 +14,7 @@ use container_model::options::ContainerOptions;
 use container_model::spec::VolumeKey;
 use container_volumes::{Use, Volumes};
 
+use super::user_namespace::UserNamespace;
 use super::{image_files, root};
 
 /// The folders of all volumes.
@@ -22,6 +23,21 @@ pub(super) struct Taken {
     pub(super) folders: HashMap<VolumeKey, PathBuf>,
     /// Whoever watches the container has to hold them.
     pub(super) uses: Vec<Use>,
+}
+
+/// Where volumes are whose users are the container's. What is mounted there is the launcher's and the monitor's alone.
+const MAPPED: &str = "/run/keelson/launch-volumes";
+
+impl Taken {
+    /// Has the owners of what is in them be the container's users: they stay so for whoever has the volume next.
+    pub(super) fn map(&mut self, users: &UserNamespace) -> anyhow::Result<()> {
+        for (number, folder) in self.folders.values_mut().enumerate() {
+            let place = Path::new(MAPPED).join(number.to_string());
+            users.map(folder, &place)?;
+            *folder = place;
+        }
+        Ok(())
+    }
 }
 
 /// Takes all volumes, and makes sources of bound folders that may be made.
