@@ -148,8 +148,8 @@ impl Reading {
         }
     }
 
-    fn file(&mut self, one: keys::File, key: &KeyPath) -> File {
-        let contents = self.contents(&one, key);
+    fn file(&mut self, mut one: keys::File, key: &KeyPath) -> File {
+        let contents = self.contents(one.take_contents(), key);
         let writing = match (contents, one.append) {
             (None, _) => Writing::Touch,
             (Some(contents), false) => Writing::Whole(contents),
@@ -162,8 +162,8 @@ impl Reading {
         }
     }
 
-    fn contents(&mut self, one: &keys::File, key: &KeyPath) -> Option<Contents> {
-        match (&one.contents, &one.contents_base64, &one.source) {
+    fn contents(&mut self, one: keys::Contents, key: &KeyPath) -> Option<Contents> {
+        match (one.text, one.base64, one.source) {
             (None, None, None) => None,
             (Some(text), None, None) => Some(Contents::inline(text.as_bytes())),
             (None, Some(text), None) => match STANDARD.decode(text) {
@@ -173,7 +173,7 @@ impl Reading {
                     None
                 }
             },
-            (None, None, Some(url)) => self.remote(url.clone(), one.digest.clone(), one.gzip, key),
+            (None, None, Some(url)) => self.remote(url, one.digest, one.is_gzip, key),
             _ => {
                 let text = "has more than one of contents, contents-base64 and source";
                 self.problem(key, text);

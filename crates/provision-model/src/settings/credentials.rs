@@ -3,9 +3,9 @@
 //! They come to files of root's alone where systemd looks (systemd.exec(5), `LoadCredential=`). Nothing is encrypted.
 
 use super::Reading;
-use super::keys::{Credential, File};
+use super::keys::Credential;
 use crate::key_path::KeyPath;
-use crate::plan::Stated;
+use crate::plan::{File, Mode, Node, Overwrite, Stated, Writing};
 
 /// Where systemd looks for a credential that is named without a path.
 const FOLDER: &str = "/etc/credstore";
@@ -13,28 +13,27 @@ const FOLDER: &str = "/etc/credstore";
 const NAME_MAX: usize = 255;
 
 impl Reading {
-    pub(super) fn credential(&mut self, one: Credential, key: KeyPath) {
+    pub(super) fn credential(&mut self, mut one: Credential, key: KeyPath) {
         if !is_name(&one.name) {
             let text = format!("{:?} is no name of a credential", one.name);
             return self.problem(&key.key("name"), text);
         }
-        if (&one.contents, &one.contents_base64, &one.source) == (&None, &None, &None) {
+        let contents = one.take_contents();
+        if contents.is_none() {
             return self.problem(&key, "has none of contents, contents-base64 and source");
         }
-        let file = File {
-            path: format!("{FOLDER}/{}", one.name),
-            contents: one.contents,
-            contents_base64: one.contents_base64,
-            source: one.source,
-            digest: one.digest,
-            gzip: one.gzip,
-            append: false,
-            mode: Some(0o600),
-            user: None,
-            group: None,
-            overwrite: true,
+        let Some(contents) = self.contents(contents, &key) else {
+            return;
         };
-        let file = self.file(file, &key);
+        let node = Node {
+            overwrite: Overwrite::Replace,
+            ..Node::new(format!("{FOLDER}/{}", one.name))
+        };
+        let file = File {
+            node,
+            mode: Mode::new(0o600),
+            writing: Writing::Whole(contents),
+        };
         self.plan.files.push(Stated::new(file, key));
     }
 }

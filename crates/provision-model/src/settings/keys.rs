@@ -12,6 +12,53 @@ use crate::plan;
 /// Kernel settings by name.
 pub(super) type Sysctl = BTreeMap<String, SysctlValue>;
 
+/// What says contents, of a file or a credential; the reader holds them against each other.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Contents {
+    pub(super) text: Option<String>,
+    pub(super) base64: Option<String>,
+    pub(super) source: Option<String>,
+    pub(super) digest: Option<String>,
+    pub(super) is_gzip: bool,
+}
+
+impl Contents {
+    /// Whether nothing says any.
+    pub(super) fn is_none(&self) -> bool {
+        (&self.text, &self.base64, &self.source) == (&None, &None, &None)
+    }
+}
+
+/// A table with the keys of [`Contents`] beside its own. serde's `flatten` would not say which keys are unknown.
+macro_rules! with_contents {
+    ($name:ident { $($(#[$attribute:meta])* $key:ident: $kind:ty),+ $(,)? }) => {
+        #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub(super) struct $name {
+            $($(#[$attribute])* pub(super) $key: $kind,)+
+            contents: Option<String>,
+            contents_base64: Option<String>,
+            source: Option<String>,
+            digest: Option<String>,
+            #[serde(default)]
+            gzip: bool,
+        }
+
+        impl $name {
+            /// Takes them out.
+            pub(super) fn take_contents(&mut self) -> Contents {
+                Contents {
+                    text: self.contents.take(),
+                    base64: self.contents_base64.take(),
+                    source: self.source.take(),
+                    digest: self.digest.take(),
+                    is_gzip: self.gzip,
+                }
+            }
+        }
+    };
+}
+
 /// The top.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
@@ -31,17 +78,7 @@ pub(super) struct Settings {
     pub(super) credentials: Vec<Credential>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) struct Credential {
-    pub(super) name: String,
-    pub(super) contents: Option<String>,
-    pub(super) contents_base64: Option<String>,
-    pub(super) source: Option<String>,
-    pub(super) digest: Option<String>,
-    #[serde(default)]
-    pub(super) gzip: bool,
-}
+with_contents!(Credential { name: String });
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -108,24 +145,16 @@ pub(super) struct Directory {
     pub(super) overwrite: bool,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) struct File {
-    pub(super) path: String,
-    pub(super) contents: Option<String>,
-    pub(super) contents_base64: Option<String>,
-    pub(super) source: Option<String>,
-    pub(super) digest: Option<String>,
+with_contents!(File {
+    path: String,
     #[serde(default)]
-    pub(super) gzip: bool,
+    append: bool,
+    mode: Option<i64>,
+    user: Option<Account>,
+    group: Option<Account>,
     #[serde(default)]
-    pub(super) append: bool,
-    pub(super) mode: Option<i64>,
-    pub(super) user: Option<Account>,
-    pub(super) group: Option<Account>,
-    #[serde(default)]
-    pub(super) overwrite: bool,
-}
+    overwrite: bool,
+});
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Link {
