@@ -16,7 +16,7 @@ use crate::document::{Document, Positions};
 use crate::key_path::KeyPath;
 use crate::plan::{Command, Compression, Contents, Effect, Include, Plan, Remote, Source, Stated};
 use crate::problem::{Position, Problem};
-use crate::variables::{Unknown, Variables};
+use crate::variables::{Filling, Unknown, Variables};
 use keys::{Keys, Words};
 use message::{Part, Type};
 
@@ -140,11 +140,16 @@ impl Reading<'_> {
                 return Err(vec![Problem::at(start, "the top must be a map of keys")]);
             }
         }
-        let mut problems = Vec::new();
-        let filled = document.filled(&FILLED, self.variables, &mut problems);
+        let mut filling = Filling::default();
+        let filled = document.filled(&FILLED, self.variables, &mut filling);
+        let Filling { mut problems, used } = filling;
         if !problems.is_empty() {
             document.positions.locate(&mut problems);
             return Err(problems);
+        }
+        for one in used {
+            let key = self.prefix.join(&one.key);
+            self.plan.variables.push(Stated::new(one.value, key));
         }
         let keys: Keys = filled.read()?;
         self.keys(keys);

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::key_path::KeyPath;
 use crate::problem::{Position, Problem};
-use crate::variables::{Unknown, Variables};
+use crate::variables::{Filling, Unknown, Variables};
 
 /// Deepest nesting; a deeper document is refused rather than recursed into.
 const DEPTH_MAX: usize = 64;
@@ -49,13 +49,13 @@ impl Document {
         &self,
         keys: &[(&str, Unknown)],
         variables: &Variables,
-        problems: &mut Vec<Problem>,
+        filling: &mut Filling,
     ) -> Self {
         let mut filled = self.clone();
         for (name, unknown) in keys {
             if let Some(value) = filled.value.get_mut(name) {
                 let key = KeyPath::top().key(name);
-                variables.fill(value, &key, *unknown, problems);
+                variables.fill(value, &key, *unknown, filling);
             }
         }
         filled

@@ -24,4 +24,4 @@ pub use format::{Configuration, Format, parse};
 pub use key_path::KeyPath;
 pub use plan::Plan;
 pub use problem::{Position, Problem};
-pub use variables::Variables;
+pub use variables::{Unknown, Variables};

@@ -27,6 +27,7 @@ impl Plan {
         prefix(self.links.iter_mut().map(|one| &mut one.key), key);
         prefix(self.units.iter_mut().map(|one| &mut one.key), key);
         prefix(self.commands.iter_mut().map(|one| &mut one.key), key);
+        prefix(self.variables.iter_mut().map(|one| &mut one.key), key);
         self
     }
 
@@ -76,6 +77,7 @@ impl Plan {
         let name = |one: &Unit| one.name.to_string();
         merge(&mut self.units, other.units, name, unit);
         self.commands.extend(other.commands);
+        self.variables.extend(other.variables);
         self
     }
 

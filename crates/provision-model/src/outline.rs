@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::plan::{
     Contents, Disk, Effect, Enablement, File, FileSystem, Node, Plan, Source, Unit, User, Writing,
 };
+use crate::variables::Unknown;
 
 /// One thing that would be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -84,6 +85,32 @@ pub fn outline(plan: &Plan) -> Vec<Action> {
     }
     for one in &plan.commands {
         add("command", one.value.to_string(), "run once".to_owned());
+    }
+    actions.extend(variables(plan));
+    actions
+}
+
+/// Each once, with what it stands in. One that a shell shall see may be meant otherwise.
+fn variables(plan: &Plan) -> Vec<Action> {
+    let mut actions: Vec<Action> = Vec::new();
+    for one in &plan.variables {
+        let name = format!("${}", one.value.name);
+        let missing = match one.value.unknown {
+            Unknown::Refused => "refused without",
+            Unknown::Left => "stays as it is without",
+        };
+        let place = format!("{} ({missing})", one.key);
+        match actions.iter_mut().find(|action| action.name == name) {
+            Some(action) if action.detail.contains(&place) => {}
+            Some(action) => action.detail.extend([", ", place.as_str()]),
+            None => actions.push(Action {
+                kind: "variable",
+                name,
+                detail: format!(
+                    "by the metadata service that gives this configuration, in {place}"
+                ),
+            }),
+        }
     }
     actions
 }
@@ -186,4 +213,39 @@ fn unit_detail(unit: &Unit) -> String {
 fn has_no_install(unit: &Unit) -> bool {
     let text = unit.contents.as_deref();
     text.is_some_and(|text| !text.lines().any(|line| line.trim() == "[Install]"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse;
+
+    fn lines(text: &str) -> Vec<String> {
+        let (_, plan) = parse(text.as_bytes()).unwrap();
+        let lines = outline(&plan).into_iter();
+        lines
+            .map(|one| format!("{} {}: {}", one.kind, one.name, one.detail))
+            .collect()
+    }
+
+    #[test]
+    fn variables_are_told_once_with_where_they_count() {
+        let text = "#cloud-config\nhostname: $hostname\nwrite_files:\n- path: /etc/a\n  \
+                    content: \"$private_ipv4 $private_ipv4 $HOME\"\n\
+                    coreos:\n  fleet:\n    public-ip: $private_ipv4\n    metadata: \"zone=$region\"\n";
+        let by = "by the metadata service that gives this configuration, in";
+        let expected = [
+            format!(
+                "variable $private_ipv4: {by} coreos.fleet.public-ip (refused without), \
+                 write_files[0].content (stays as it is without)"
+            ),
+            format!("variable $region: {by} coreos.fleet.metadata (refused without)"),
+        ];
+        // No host name has a `$`, and none counts there.
+        assert!(parse(text.as_bytes()).is_err());
+        let mut found = lines(&text.replacen("$hostname", "a", 1));
+        found.retain(|line| line.starts_with("variable "));
+        found.sort();
+        assert_eq!(found, expected);
+    }
 }

@@ -7,6 +7,7 @@ mod contents;
 mod disk;
 mod node;
 mod unit;
+mod variable;
 
 use std::fmt;
 
@@ -15,6 +16,7 @@ pub use contents::{Algorithm, Compression, Contents, ContentsError, Digest, Remo
 pub use disk::{Disk, FileSystem, FileSystemFormat, Partition};
 pub use node::{Account, Directory, File, Link, Mode, Node, Overwrite, Writing};
 pub use unit::{DropIn, Enablement, Unit};
+pub use variable::VariableUse;
 
 use crate::key_path::KeyPath;
 
@@ -47,6 +49,8 @@ pub struct Plan {
     pub units: Vec<Stated<Unit>>,
     /// Commands run once, in order, after all else and with the network.
     pub commands: Vec<Stated<Command>>,
+    /// Variables whose values are in all this.
+    pub variables: Vec<Stated<VariableUse>>,
 }
 
 /// Something wanted, and the key that wants it.

@@ -43,7 +43,7 @@ use crate::plan::{
     User, Writing,
 };
 use crate::problem::Problem;
-use crate::variables::{Unknown, Variables};
+use crate::variables::{Filling, Unknown, Variables};
 use keys::Settings;
 
 /// Where kernel settings are written.
@@ -51,13 +51,16 @@ const SYSCTL_FILE: &str = "/etc/sysctl.d/50-first-boot.conf";
 
 /// The plan of a document, or all that is wrong with it.
 pub fn plan(document: &Document, variables: &Variables) -> Result<Plan, Vec<Problem>> {
-    let mut problems = Vec::new();
+    let mut filling = Filling::default();
     let cluster = [("cluster", Unknown::Refused)];
-    let document = document.filled(&cluster, variables, &mut problems);
+    let document = document.filled(&cluster, variables, &mut filling);
     let settings: Settings = document.read()?;
     let mut reading = Reading {
-        problems,
-        plan: Plan::default(),
+        problems: filling.problems,
+        plan: Plan {
+            variables: filling.used,
+            ..Plan::default()
+        },
     };
     reading.whole(settings);
     if reading.problems.is_empty() {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::key_path::KeyPath;
+use crate::plan::{Stated, VariableUse};
 use crate::problem::Problem;
 
 /// A variable's name and a value for judging configurations away from the machine (addresses after RFC 5737).
@@ -30,11 +31,20 @@ pub struct Variables(BTreeMap<&'static str, String>);
 
 /// What is done about one that has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unknown {
+pub enum Unknown {
     /// It is a problem: what it stands in could not work.
     Refused,
     /// It stays, for a shell perhaps.
     Left,
+}
+
+/// What is found while values are put in.
+#[derive(Debug, Default)]
+pub(crate) struct Filling {
+    /// What has no value and needs one.
+    pub(crate) problems: Vec<Problem>,
+    /// Every variable that stands there, with or without a value.
+    pub(crate) used: Vec<Stated<VariableUse>>,
 }
 
 impl Variables {
@@ -59,21 +69,30 @@ impl Variables {
         value: &mut Value,
         key: &KeyPath,
         unknown: Unknown,
-        problems: &mut Vec<Problem>,
+        filling: &mut Filling,
     ) {
         match value {
-            Value::String(text) if text.contains('$') => match self.filled(text, unknown) {
-                Ok(filled) => *text = filled,
-                Err(name) => problems.push(Problem::new(key.clone(), unknown_here(name))),
-            },
+            Value::String(text) if text.contains('$') => {
+                for (name, _) in names(text) {
+                    let one = VariableUse { name, unknown };
+                    filling.used.push(Stated::new(one, key.clone()));
+                }
+                match self.filled(text, unknown) {
+                    Ok(filled) => *text = filled,
+                    Err(name) => {
+                        let problem = Problem::new(key.clone(), unknown_here(name));
+                        filling.problems.push(problem);
+                    }
+                }
+            }
             Value::Array(list) => {
                 for (index, one) in list.iter_mut().enumerate() {
-                    self.fill(one, &key.index(index), unknown, problems);
+                    self.fill(one, &key.index(index), unknown, filling);
                 }
             }
             Value::Object(map) => {
                 for (name, one) in map.iter_mut() {
-                    self.fill(one, &key.key(name), unknown, problems);
+                    self.fill(one, &key.key(name), unknown, filling);
                 }
             }
             _ => {}
@@ -82,21 +101,32 @@ impl Variables {
 
     /// The text with values, or the name of the first variable that has none.
     fn filled(&self, text: &str, unknown: Unknown) -> Result<String, &'static str> {
-        let mut pieces = text.split('$');
-        let mut filled = pieces.next().unwrap_or_default().to_owned();
-        for piece in pieces {
-            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            let end = piece.find(|c| !is_name(c)).unwrap_or(piece.len());
-            let (name, rest) = piece.split_at(end);
-            let known = KNOWN.iter().find(|(known, _)| *known == name);
-            match known.map(|(name, _)| (*name, self.0.get(name))) {
-                Some((_, Some(value))) => filled.extend([value.as_str(), rest]),
-                Some((name, None)) if unknown == Unknown::Refused => return Err(name),
-                _ => filled.extend(["$", piece]),
+        let mut filled = String::new();
+        let mut done = 0;
+        for (name, start) in names(text) {
+            match self.0.get(name) {
+                Some(value) => {
+                    filled.extend([&text[done..start], value.as_str()]);
+                    done = start + 1 + name.len();
+                }
+                None if unknown == Unknown::Refused => return Err(name),
+                None => {}
             }
         }
+        filled.push_str(&text[done..]);
         Ok(filled)
     }
+}
+
+/// The variables in a text, each with where its `$` stands.
+fn names(text: &str) -> impl Iterator<Item = (&'static str, usize)> {
+    text.match_indices('$').filter_map(|(start, _)| {
+        let rest = &text[start + 1..];
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+        let known = KNOWN.iter().find(|(known, _)| *known == &rest[..end]);
+        known.map(|(name, _)| (*name, start))
+    })
 }
 
 fn unknown_here(name: &str) -> String {
