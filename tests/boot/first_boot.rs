@@ -256,6 +256,8 @@ fn a_file_on_the_esp_configures_a_machine_and_is_erased_there() {
     };
     is_configured(&ssh, "keelson/config.ign on the ESP");
     output(&ssh, "echo mine >/srv/data/file; sync");
+    let file_systems = "lsblk --noheadings --output UUID,PARTUUID /dev/vdb";
+    let made = output(&ssh, file_systems);
     let before = running.console().last_line_number();
     let _ = ssh.run("osctl reset --yes --now");
     wait_healthy(&running, before);
@@ -269,6 +271,8 @@ fn a_file_on_the_esp_configures_a_machine_and_is_erased_there() {
         "mine",
         "it is another disk"
     );
+    assert_eq!(output(&ssh, file_systems), made, "nothing was made anew");
+    output(&ssh, "echo more >>/srv/data/file; sync");
     power_off(running);
 }
 
