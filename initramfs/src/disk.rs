@@ -3,4 +3,6 @@
 //! What is inside the partitions is left to `root` and `state`.
 pub(crate) mod block_device;
 pub(crate) mod choice;
+pub(crate) mod identity;
+pub(crate) mod other;
 pub(crate) mod search;

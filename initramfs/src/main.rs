@@ -15,7 +15,7 @@ use crate::kernel::{modules::KernelModules, mounts};
 use crate::provision::Configured;
 use crate::report::{boot_facts::BootFacts, progress::Progress};
 use crate::root::{switch, verity_root};
-use crate::state::{etc_layers, folders, partition, reset};
+use crate::state::{elsewhere, etc_layers, folders, partition, reset};
 
 mod boot_loader;
 mod boot_options;
@@ -84,13 +84,19 @@ fn boot() -> Result<Infallible, StepFailed> {
     })?;
     progress.step("mount the root", || verity_root::mount_root(&device))?;
     let order = progress.infallible("look for an order to reset", || reset::ordered(&disk));
-    let history = progress.step("prepare state", || {
-        partition::prepare(&disk, order.as_ref())
+    let mut machine = elsewhere::Machine {
+        boot_disk: &disk,
+        modules: &mut modules,
+        is_counted: boot_path.is_counted(),
+    };
+    let state = progress.step("prepare state", || {
+        partition::prepare(&mut machine, order.as_ref())
     })?;
     progress.step("mount the folders of state", folders::mount_all)?;
     progress.step("assemble /etc", || etc_layers::assemble(&options.root_hash))?;
     let configured = progress.step("apply the first-boot configuration", || {
-        provision::apply(disk.esp.map(|esp| disk.path(esp)).as_deref())
+        let esp = disk.esp.map(|esp| disk.path(esp));
+        provision::apply(esp.as_deref(), state.device.is_some())
     })?;
     let failed_boots = match configured {
         Configured::GoOn => failed_boots,
@@ -101,7 +107,7 @@ fn boot() -> Result<Infallible, StepFailed> {
         options: &options,
         boot_path,
         disk: &disk,
-        history,
+        state: &state,
         failed_boots,
         steps,
     };

@@ -2,6 +2,7 @@
 //!
 //! What the programs keep in it is theirs.
 pub(crate) mod durable;
+pub(crate) mod elsewhere;
 pub(crate) mod etc_layers;
 pub(crate) mod ext4_superblock;
 pub(crate) mod ext4_tools;

@@ -1,4 +1,4 @@
-//! The system calls that need `unsafe`: three ioctls, and a child that starts inside a chroot.
+//! The system calls that need `unsafe`: four ioctls, and a child that starts inside a chroot.
 //!
 //! It knows neither the contents of the buffers nor why they are sent; see `device_mapper`
 //! and `block_device`.
@@ -10,13 +10,15 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::io;
-use rustix::ioctl::{self, Ioctl, IoctlOutput, Opcode, Setter};
+use rustix::ioctl::{self, Ioctl, IoctlOutput, NoArg, Opcode, Setter};
 
 use crate::root::device_mapper::{Message, Request};
 
 /// `BLKPG` of `linux/blkpg.h`: `_IO(0x12, 105)`.
 const BLKPG: Opcode = ioctl::opcode::none(0x12, 105);
 const BLKPG_RESIZE_PARTITION: i32 = 3;
+/// `BLKRRPART` of `linux/fs.h`: `_IO(0x12, 95)`.
+const BLKRRPART: Opcode = ioctl::opcode::none(0x12, 95);
 /// `EXT4_IOC_RESIZE_FS` of `linux/ext4.h`: `_IOW('f', 16, __u64)`.
 const EXT4_IOC_RESIZE_FS: Opcode = ioctl::opcode::write::<u64>(b'f', 16);
 
@@ -104,6 +106,12 @@ pub(crate) fn resize_partition(
     // SAFETY: BLKPG takes a `blkpg_ioctl_arg` whose `data` points to a `blkpg_partition`; both
     // have the C layout and outlive the call.
     unsafe { ioctl::ioctl(disk, Setter::<BLKPG, BlkpgArgument>::new(argument)) }
+}
+
+/// Has the kernel read the partition table of a whole disk; fails while a partition of it is in use.
+pub(crate) fn read_partitions(disk: impl AsFd) -> io::Result<()> {
+    // SAFETY: BLKRRPART takes no argument.
+    unsafe { ioctl::ioctl(disk, NoArg::<BLKRRPART>::new()) }
 }
 
 /// Grows a mounted ext4 file system; `root` is its open root directory.

@@ -31,6 +31,7 @@ mod releases;
 mod replay;
 mod reset;
 mod soak;
+mod state_disk;
 mod support;
 mod tunnel;
 mod updates;

@@ -10,6 +10,7 @@ pub mod disk;
 pub mod esp;
 pub mod gpt;
 pub mod meta;
+pub mod state_disk;
 pub mod uki;
 pub mod verity;
 pub mod window;

@@ -18,6 +18,7 @@ impl Plan {
         prefix(authorities.map(|one| &mut one.key), key);
         prefix(self.hostname.iter_mut().map(|one| &mut one.key), key);
         prefix(self.time_zone.iter_mut().map(|one| &mut one.key), key);
+        prefix(self.state.iter_mut().map(|one| &mut one.key), key);
         prefix(self.disks.iter_mut().map(|one| &mut one.key), key);
         prefix(self.file_systems.iter_mut().map(|one| &mut one.key), key);
         prefix(self.groups.iter_mut().map(|one| &mut one.key), key);
@@ -39,6 +40,7 @@ impl Plan {
         fetching(&mut self.fetching, other.fetching);
         self.hostname = other.hostname.or(self.hostname);
         self.time_zone = other.time_zone.or(self.time_zone);
+        self.state = other.state.or(self.state);
         let device = |one: &Disk| one.device.clone();
         merge(&mut self.disks, other.disks, device, disk);
         merge(

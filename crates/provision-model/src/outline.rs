@@ -2,6 +2,7 @@
 //!
 //! Contents and hashes of passwords are not shown, only how large and where from.
 
+use disk_format::state_disk::{DiskName, StateDisk};
 use serde::Serialize;
 
 use crate::plan::{
@@ -42,6 +43,13 @@ pub fn outline(plan: &Plan) -> Vec<Action> {
     }
     if let Some(zone) = &plan.time_zone {
         add("time zone", zone.value.clone(), "set".to_owned());
+    }
+    if let Some(state) = &plan.state {
+        add(
+            "state",
+            state_name(&state.value.name),
+            state_detail(&state.value),
+        );
     }
     for disk in &plan.disks {
         add("disk", disk.value.device.clone(), disk_detail(&disk.value));
@@ -88,6 +96,23 @@ pub fn outline(plan: &Plan) -> Vec<Action> {
     }
     actions.extend(variables(plan));
     actions
+}
+
+fn state_name(name: &DiskName) -> String {
+    match name {
+        DiskName::Serial(serial) => format!("the disk with the serial number {serial}"),
+        DiskName::Wwid(wwid) => format!("the disk with the WWID {wwid}"),
+        DiskName::PartitionLabel(label) => format!("the partition with the label {label}"),
+    }
+}
+
+fn state_detail(state: &StateDisk) -> String {
+    let manner = if state.is_wiped {
+        "made at the first boot, whatever is there"
+    } else {
+        "made at the first boot if nothing is there, else the boot stops"
+    };
+    format!("{manner}; from then on the machine does not start without it")
 }
 
 /// Each once, with what it stands in. One that a shell shall see may be meant otherwise.
@@ -247,5 +272,20 @@ mod tests {
         found.retain(|line| line.starts_with("variable "));
         found.sort();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_disk_of_state_is_told_with_what_becomes_of_it() {
+        let found = lines("[state]\nserial = 'A'\n");
+        let rest = "made at the first boot if nothing is there, else the boot stops; \
+                    from then on the machine does not start without it";
+        assert_eq!(
+            found,
+            [format!("state the disk with the serial number A: {rest}")]
+        );
+        let found = lines("[state]\npartition-label = 'var'\nwipe = true\n");
+        assert!(found[0].starts_with(
+            "state the partition with the label var: made at the first boot, whatever"
+        ));
     }
 }

@@ -18,6 +18,8 @@ pub use node::{Account, Directory, File, Link, Mode, Node, Overwrite, Writing};
 pub use unit::{DropIn, Enablement, Unit};
 pub use variable::VariableUse;
 
+use disk_format::state_disk::StateDisk;
+
 use crate::key_path::KeyPath;
 
 /// All of it.
@@ -31,6 +33,8 @@ pub struct Plan {
     pub hostname: Option<Stated<String>>,
     /// As `Europe/Berlin`.
     pub time_zone: Option<Stated<String>>,
+    /// The disk that state is on, if not the one that is booted from; `/init` makes it.
+    pub state: Option<Stated<StateDisk>>,
     /// Tables of partitions to be there.
     pub disks: Vec<Stated<Disk>>,
     /// File systems to be there.

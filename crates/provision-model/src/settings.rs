@@ -19,6 +19,9 @@
 //! name = "api.token"
 //! contents = "…"
 //!
+//! [state]                               # /var, /home and the rest on another disk than the one that is booted from
+//! serial = "DATA1"
+//!
 //! [[units]]
 //! name = "hello.service"
 //! enable = true
@@ -30,6 +33,7 @@
 mod cluster;
 mod credentials;
 mod keys;
+mod state;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -45,6 +49,8 @@ use crate::plan::{
 use crate::problem::Problem;
 use crate::variables::{Filling, Unknown, Variables};
 use keys::Settings;
+
+pub use state::state_disk;
 
 /// Where kernel settings are written.
 const SYSCTL_FILE: &str = "/etc/sysctl.d/50-first-boot.conf";
@@ -123,6 +129,9 @@ impl Reading {
         }
         for (key, one) in listed("credentials", settings.credentials) {
             self.credential(one, key);
+        }
+        if let Some(state) = settings.state {
+            self.state(state, top.key("state"));
         }
         self.sysctl(&settings.sysctl, &top.key("sysctl"));
         if let Some(cluster) = &settings.cluster {

@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Apply(ApplyArguments),
     /// Look for this machine's configuration and apply it, unless that was done before; for /init
     FirstBoot(FirstBootArguments),
+    /// Say in /run which disk the configuration wants state on, before there is state; for /init
+    StateDisk(FirstBootArguments),
     /// Do what first-boot has left to the network, and let the boot go on; for keelson-first-boot.service
     Network(NetworkArguments),
     /// Tell Azure that this machine is ready; for keelson-ready.service
@@ -54,7 +56,7 @@ pub(crate) struct ApplyArguments {
     pub(crate) json: bool,
 }
 
-/// Of `provision first-boot`.
+/// Of `provision first-boot` and `state-disk`.
 #[derive(Debug, Args)]
 pub(crate) struct FirstBootArguments {
     /// Folder that is the machine's root

@@ -6,6 +6,7 @@
 mod device;
 mod file_system;
 mod layout;
+mod state;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,11 +23,14 @@ use uuid::Uuid;
 pub use device::Devices;
 use file_system::Decision;
 
+use crate::findings::Findings;
 use crate::operation::{Manner, Operation};
 use crate::prepare::Preparation;
 
 /// A new one each time it is read.
 const NEW_GUID: &str = "/proc/sys/kernel/random/uuid";
+
+const NOT_HERE: &str = "disks are prepared by the machine itself alone, at its first boot";
 
 /// A disk's table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +53,7 @@ pub(crate) fn add(plan: &Plan, devices: Option<&Devices>, preparation: &mut Prep
     let mut keys = disks.chain(plan.file_systems.iter().map(|one| &one.key));
     let Some(devices) = devices else {
         if let Some(key) = keys.next() {
-            let text = "disks are prepared by the machine itself alone, at its first boot";
-            preparation.findings.add(key, text);
+            preparation.findings.add(key, NOT_HERE);
         }
         return;
     };
@@ -65,6 +68,17 @@ pub(crate) fn add(plan: &Plan, devices: Option<&Devices>, preparation: &mut Prep
         if let Some(work) = preparation.findings.take(&one.key, judged) {
             preparation.operations.push(Operation::FileSystem(work));
         }
+    }
+}
+
+/// Whether state is where a plan wants it: nothing else is worth a look, or the network, if it is not.
+pub(crate) fn judge_state(plan: &Plan, devices: Option<&Devices>, findings: &mut Findings) {
+    if let Some(one) = &plan.state {
+        let judged = match devices {
+            Some(devices) => state::judge(&one.value.name, &devices.run),
+            None => Err(NOT_HERE.to_owned()),
+        };
+        findings.take(&one.key, judged);
     }
 }
 

@@ -92,7 +92,7 @@ fn say_unneeded(firmware: &Firmware) -> anyhow::Result<()> {
 }
 
 /// In the order in which they are asked; the first that has a configuration counts.
-fn sources(arguments: &FirstBootArguments) -> Vec<Box<dyn Source>> {
+pub(crate) fn sources(arguments: &FirstBootArguments) -> Vec<Box<dyn Source>> {
     let sys = &arguments.firmware.sys;
     if sys.join(FIRMWARE_DEVICE).exists() && !sys.join(FIRMWARE_ITEMS).exists() {
         load_modules(&[FIRMWARE_MODULE]);

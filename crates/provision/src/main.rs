@@ -14,6 +14,7 @@ mod network;
 mod pending;
 mod ready;
 mod record;
+mod state_disk;
 mod status;
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Apply(arguments) => apply::run(&arguments),
         Command::FirstBoot(arguments) => first_boot::run(&arguments),
+        Command::StateDisk(arguments) => state_disk::run(&arguments),
         Command::Network(arguments) => network::run(&arguments),
         Command::Ready(arguments) => ready::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),

@@ -58,9 +58,13 @@ pub fn prepare(
     fetch: Option<&dyn Fetch>,
 ) -> Result<Work, NotPrepared> {
     let mut findings = Findings::default();
+    disks::judge_state(&configuration.plan, devices, &mut findings);
+    let judged = std::mem::take(&mut findings).finish();
+    judged.map_err(|problems| refused(problems, configuration))?;
     let plan = includes::resolve(configuration, fetch, &mut findings);
     let plan = plan.map_err(NotPrepared::NeedsNetwork)?;
     let plan = over(platform, plan, &mut findings);
+    disks::judge_state(&plan, devices, &mut findings);
     let addresses = contents::addresses(&plan);
     if fetch.is_none() && !addresses.is_empty() {
         return Err(NotPrepared::NeedsNetwork(addresses));
@@ -76,6 +80,12 @@ pub fn prepare(
     let bytes = contents::gather(&plan, fetch, &mut preparation.findings);
     preparation.whole(&plan, bytes);
     preparation.finish(configuration)
+}
+
+fn refused(mut problems: Vec<Problem>, configuration: &Configuration) -> NotPrepared {
+    configuration.positions.locate(&mut problems);
+    problems.sort_by_key(|problem| problem.position);
+    NotPrepared::Refused(problems)
 }
 
 /// Each was judged by itself; together they may be wrong.
@@ -105,11 +115,9 @@ impl Preparation<'_> {
     }
 
     fn finish(self, configuration: &Configuration) -> Result<Work, NotPrepared> {
-        if let Err(mut problems) = self.findings.finish() {
-            configuration.positions.locate(&mut problems);
-            problems.sort_by_key(|problem| problem.position);
-            return Err(NotPrepared::Refused(problems));
-        }
+        self.findings
+            .finish()
+            .map_err(|problems| refused(problems, configuration))?;
         Ok(Work {
             operations: self.operations,
             accounts: self.accounts,

@@ -1,7 +1,6 @@
 //! Whole disks as the kernel shows them in `/sys/block`, with the partition tables on them.
 //!
-//! It reads; the one change it can make is to tell the kernel a partition's new length. It does
-//! not choose between disks.
+//! It reads; all it can change is what the kernel knows of partitions. It does not choose between disks.
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -88,9 +87,14 @@ fn look_at(name: String) -> Option<Disk> {
     })
 }
 
-fn read_table(name: &str) -> Result<PartitionTable, String> {
+/// The length of its sectors, as the kernel says; the reason in words if a table cannot have it.
+pub(crate) fn sector_size(name: &str) -> Result<SectorSize, String> {
     let sector_bytes = number_in_sysfs(name, "queue/logical_block_size").unwrap_or(512);
-    let sector_size = SectorSize::try_from(sector_bytes).map_err(|error| chain(&error))?;
+    SectorSize::try_from(sector_bytes).map_err(|error| chain(&error))
+}
+
+fn read_table(name: &str) -> Result<PartitionTable, String> {
+    let sector_size = sector_size(name)?;
     let mut device = File::open(format!("/dev/{name}")).map_err(|error| error.to_string())?;
     PartitionTable::read(&mut device, sector_size).map_err(|error| chain(&error))
 }

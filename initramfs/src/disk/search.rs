@@ -48,13 +48,25 @@ pub(crate) fn find(
     modules: &mut KernelModules,
 ) -> Result<BootDisk, BootDiskError> {
     let criterion = criterion(options, boot_path);
+    look_until(modules, BootDiskError::is_final, || {
+        look(&criterion, options)
+    })
+}
+
+/// Looks for something on disks until it is there, loading drivers in between, for 30 seconds at most or until
+/// an error is final.
+pub(crate) fn look_until<T, E>(
+    modules: &mut KernelModules,
+    is_final: impl Fn(&E) -> bool,
+    mut look: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
     let start = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
         let loaded = modules.load_next_driver();
-        match look(&criterion, options) {
-            Ok(disk) => return Ok(disk),
-            Err(error) if start.elapsed() > TIME_OUT || error.is_final() => return Err(error),
+        match look() {
+            Ok(found) => return Ok(found),
+            Err(error) if start.elapsed() > TIME_OUT || is_final(&error) => return Err(error),
             Err(_) => {}
         }
         if !loaded {

@@ -19,7 +19,7 @@ use crate::boot_options::BootOptions;
 use crate::disk::choice::BootDisk;
 use crate::report::error::{ActionFailed, Context};
 use crate::report::toml_text::quoted;
-use crate::state::partition::History;
+use crate::state::partition::{History, Prepared};
 
 const DROP_IN: &str = "50-counted-boot.conf";
 /// The health service may be slow or wait for a soak time, but not for ever.
@@ -45,8 +45,8 @@ pub(crate) struct BootFacts<'a> {
     pub(crate) boot_path: BootPath,
     /// The disk and its partitions.
     pub(crate) disk: &'a BootDisk,
-    /// Whether state was made just now.
-    pub(crate) history: History,
+    /// Where state is, and whether it was made just now.
+    pub(crate) state: &'a Prepared,
     /// Boots of this version since it was last healthy, this one included; 0 if not counted.
     pub(crate) failed_boots: u32,
     /// The steps so far and how long they took.
@@ -85,7 +85,7 @@ impl BootFacts<'_> {
             ("root", path(Some(disk.root))),
             ("esp", path(disk.esp)),
             ("meta", path(disk.meta)),
-            ("state", path(disk.state)),
+            ("state", self.state.device.clone()),
         ]
     }
 
@@ -112,7 +112,7 @@ impl BootFacts<'_> {
         lines.push(format!("counted = {}", self.boot_path.is_counted()));
         lines.push(format!(
             "first_boot = {}",
-            self.history == History::FirstBoot
+            self.state.history == History::FirstBoot
         ));
         lines.push(format!("failed_boots = {}", self.failed_boots));
         lines.join("\n") + "\n" + &self.steps_table()

@@ -1,5 +1,5 @@
 //! The state partition: made at the first boot, checked when it needs it, grown with the disk,
-//! mounted.
+//! mounted. On which disk it is, is decided in [`crate::state::elsewhere`].
 //!
 //! It never makes a file system over data that is not its own unfinished work: [`decide`] is
 //! pure and tested for that. What is inside the file system is arranged in
@@ -15,8 +15,10 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use crate::boot_loader::record::{self, RecordError};
 use crate::disk::block_device;
 use crate::disk::choice::BootDisk;
+use crate::disk::other::OtherPartition;
 use crate::report::console;
 use crate::report::error::{ActionFailed, Context, chain};
+use crate::state::elsewhere::{self, ElsewhereError, Machine, Settled};
 use crate::state::ext4_superblock::{self, Ext4Superblock, Found};
 use crate::state::ext4_tools::{self, Ext4ToolsError, Former};
 use crate::state::marker::{self, Owner};
@@ -29,7 +31,7 @@ use crate::system_calls;
 pub(crate) const STATE: &str = "/sysroot/state";
 
 /// Enough to see any other file system's superblock.
-const HEAD_LENGTH: usize = 1 << 20;
+pub(super) const HEAD_LENGTH: usize = 1 << 20;
 
 /// Whether this machine has been booted before, as far as its state knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,15 @@ pub(crate) enum History {
     FirstBoot,
     /// State is from an earlier one.
     BootedBefore,
+}
+
+/// State that is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Prepared {
+    /// Whether it is from an earlier boot.
+    pub(crate) history: History,
+    /// The device with the file system; `None` if it is in memory, for this boot alone.
+    pub(crate) device: Option<String>,
 }
 
 /// What to do with the partition before it is mounted.
@@ -89,6 +100,9 @@ pub(crate) enum StateError {
         /// The partition.
         path: String,
     },
+    /// It is on another disk, or shall be.
+    #[error(transparent)]
+    Elsewhere(#[from] ElsewhereError),
     /// There is somebody else's data.
     #[error(
         "the state partition {path} holds files that Keelson did not make; \
@@ -112,63 +126,123 @@ fn decide(found: Found, being_made: bool) -> Decision {
     }
 }
 
-/// The partition and the table it stands in.
-struct State<'a> {
+/// The boot disk's partition and the table it stands in; and the file system, which may be on another disk. The mark that
+/// it is being made stands in the boot disk's table in any case.
+pub(super) struct State<'a> {
     boot_disk: &'a BootDisk,
     table: PartitionTable,
     number: u32,
-    path: String,
+    other: Option<OtherPartition>,
 }
 
 /// Makes state usable and mounts it at [`STATE`]; does what was ordered before anything uses it. The order
 /// is forgotten last: until then every boot begins with it again.
 pub(crate) fn prepare(
-    boot_disk: &BootDisk,
+    machine: &mut Machine<'_>,
     order: Option<&ResetOrder>,
-) -> Result<History, StateError> {
-    let state = find(boot_disk)?;
-    let history = match order {
-        None => state.prepare()?,
-        Some(ResetOrder::Erase) => state.make_again()?,
-        Some(ResetOrder::Clear(kept)) => {
-            console::notice("resetting state");
-            state.prepare()?;
-            reset::clear(Path::new(STATE), kept)?;
-            History::FirstBoot
-        }
+) -> Result<Prepared, StateError> {
+    let boot_disk = machine.boot_disk;
+    let settled = elsewhere::settle(find(boot_disk)?, machine, order)?;
+    let (device, history) = match settled {
+        Settled::InMemory => return in_memory(),
+        Settled::Unmade(state) => (state.path(), state.fill(Former::Discarded)?),
+        Settled::On(state) => (state.path(), state.obey(order)?),
     };
     if order.is_some() {
         record::change(boot_disk, BootRecord::forget_reset)?;
     }
     reset::remove_remains(Path::new(STATE));
-    Ok(history)
+    Ok(Prepared {
+        history,
+        device: Some(device),
+    })
+}
+
+/// For a boot that stops before anything of the user's: the next one looks again where state shall be.
+fn in_memory() -> Result<Prepared, StateError> {
+    mount("tmpfs", STATE, "tmpfs", MountFlags::NOSUID, c"mode=0755")
+        .context(|| format!("mount tmpfs on {STATE}"))?;
+    Ok(Prepared {
+        history: History::FirstBoot,
+        device: None,
+    })
 }
 
 fn find(boot_disk: &BootDisk) -> Result<State<'_>, StateError> {
     let disk = boot_disk.disk.path();
     let number = boot_disk.state.ok_or(StateError::NoPartition { disk })?;
-    let path = boot_disk.path(number);
     Ok(State {
         boot_disk,
         table: boot_disk.table.clone(),
         number,
-        path,
+        other: None,
     })
 }
 
+/// The first bytes of a device.
+pub(super) fn head(path: &str) -> Result<Vec<u8>, ActionFailed> {
+    let mut head = Vec::new();
+    File::open(path)
+        .and_then(|device| device.take(HEAD_LENGTH as u64).read_to_end(&mut head))
+        .context(|| format!("read {path}"))?;
+    Ok(head)
+}
+
+impl<'a> State<'a> {
+    /// The same with its file system on another disk.
+    pub(super) fn moved_to(self, other: OtherPartition) -> State<'a> {
+        State {
+            other: Some(other),
+            ..self
+        }
+    }
+}
+
 impl State<'_> {
+    /// The device with the file system.
+    pub(super) fn path(&self) -> String {
+        let other = self.other.as_ref().map(OtherPartition::path);
+        other.unwrap_or_else(|| self.own_path())
+    }
+
+    /// The boot disk's own partition.
+    pub(super) fn own_path(&self) -> String {
+        self.boot_disk.path(self.number)
+    }
+
+    /// Whether the file system was begun and not finished.
+    pub(super) fn is_being_made(&self) -> bool {
+        table::is_being_made(&self.table, self.number)
+    }
+
+    fn obey(self, order: Option<&ResetOrder>) -> Result<History, StateError> {
+        match order {
+            None => self.prepare(),
+            Some(ResetOrder::Erase) => self.make_again(),
+            Some(ResetOrder::Clear(kept)) => {
+                console::notice("resetting state");
+                self.prepare()?;
+                reset::clear(Path::new(STATE), kept)?;
+                Ok(History::FirstBoot)
+            }
+        }
+    }
+
     fn prepare(mut self) -> Result<History, StateError> {
-        let being_made = table::is_being_made(&self.table, self.number);
-        let superblock = match decide(self.look()?, being_made) {
+        let (path, being_made) = (self.path(), self.is_being_made());
+        let superblock = match decide(ext4_superblock::recognise(&head(&path)?), being_made) {
             Decision::Make => return self.make(),
-            Decision::Refuse => return Err(StateError::NotExt4 { path: self.path }),
+            Decision::Refuse => return Err(StateError::NotExt4 { path }),
             Decision::Mount(superblock) => superblock,
             Decision::CheckAndMount(superblock) => {
-                ext4_tools::check(&self.path)?;
+                ext4_tools::check(&path)?;
                 superblock
             }
         };
         self.follow_disk()?;
+        if let Some(other) = &mut self.other {
+            elsewhere::follow_disk(other)?;
+        }
         self.mount_or_check()?;
         match marker::owner(STATE)? {
             Owner::Keelson => self.use_existing(superblock, being_made),
@@ -176,46 +250,48 @@ impl State<'_> {
                 unmount(STATE, UnmountFlags::empty()).context(|| format!("unmount {STATE}"))?;
                 self.make()
             }
-            Owner::Foreign => Err(StateError::Foreign { path: self.path }),
+            Owner::Foreign => Err(StateError::Foreign { path }),
         }
-    }
-
-    fn look(&self) -> Result<Found, StateError> {
-        let mut head = Vec::new();
-        File::open(&self.path)
-            .and_then(|device| device.take(HEAD_LENGTH as u64).read_to_end(&mut head))
-            .context(|| format!("read {}", self.path))?;
-        Ok(ext4_superblock::recognise(&head))
     }
 
     fn make(mut self) -> Result<History, StateError> {
         console::info(&format!(
             "first boot: making a file system on {}",
-            self.path
+            self.path()
         ));
+        self.begin_making()?;
+        self.fill(Former::Blank)
+    }
+
+    /// Marks it so, and gives the boot disk identifiers of its own.
+    pub(super) fn begin_making(&mut self) -> Result<(), StateError> {
         let new = self.new_identifiers()?;
         let length_bytes = self.boot_disk.disk.length_bytes;
         let table = table::begin_making(self.table.clone(), self.number, length_bytes, &new)
             .map_err(|source| self.table_error(source))?;
-        self.write_table(table)?;
-        self.fill(Former::Blank)
+        self.write_table(table)
     }
 
     /// Whatever is there, sound or not: so it was ordered.
     fn make_again(mut self) -> Result<History, StateError> {
         console::notice(&format!(
             "resetting state: making a new file system on {}",
-            self.path
+            self.path()
         ));
-        let length_bytes = self.boot_disk.disk.length_bytes;
-        let table = table::begin_making_again(self.table.clone(), self.number, length_bytes)
-            .map_err(|source| self.table_error(source))?;
-        self.write_table(table)?;
+        self.begin_making_again()?;
         self.fill(Former::Discarded)
     }
 
+    /// Marks it so; nothing gets another identifier.
+    pub(super) fn begin_making_again(&mut self) -> Result<(), StateError> {
+        let length_bytes = self.boot_disk.disk.length_bytes;
+        let table = table::begin_making_again(self.table.clone(), self.number, length_bytes)
+            .map_err(|source| self.table_error(source))?;
+        self.write_table(table)
+    }
+
     fn fill(mut self, former: Former) -> Result<History, StateError> {
-        ext4_tools::make(&self.path, former)?;
+        ext4_tools::make(&self.path(), former)?;
         self.mount()?;
         marker::put(STATE)?;
         self.finish_making()?;
@@ -254,14 +330,10 @@ impl State<'_> {
     }
 
     fn mount(&self) -> Result<(), ActionFailed> {
-        mount(
-            &self.path,
-            STATE,
-            "ext4",
-            MountFlags::NOATIME,
-            c"errors=remount-ro",
-        )
-        .context(|| format!("mount {} as ext4 on {STATE}", self.path))
+        let path = self.path();
+        let options = c"errors=remount-ro";
+        mount(&path, STATE, "ext4", MountFlags::NOATIME, options)
+            .context(|| format!("mount {path} as ext4 on {STATE}"))
     }
 
     /// A mount that fails gets one repair: damage does not always show in the superblock.
@@ -270,7 +342,7 @@ impl State<'_> {
             Ok(()) => Ok(()),
             Err(error) => {
                 console::warning(&chain(&error));
-                ext4_tools::check(&self.path)?;
+                ext4_tools::check(&self.path())?;
                 Ok(self.mount()?)
             }
         }
@@ -324,7 +396,8 @@ impl State<'_> {
         match table.partitions.get(&self.number) {
             Some(state) if length(&self.table) != Some(state.length_bytes) => {
                 let (start, length) = (state.start_bytes, state.length_bytes);
-                block_device::resize_partition(device, &self.path, self.number, start, length)
+                let path = self.own_path();
+                block_device::resize_partition(device, &path, self.number, start, length)
             }
             _ => Ok(()),
         }
@@ -332,22 +405,22 @@ impl State<'_> {
 
     /// A file system that stays small is worth a warning, not a reboot.
     fn grow_file_system(&self, superblock: Ext4Superblock) {
-        let partition_bytes = self
-            .table
-            .partitions
-            .get(&self.number)
-            .map_or(0, |p| p.length_bytes);
+        let entry = match &self.other {
+            Some(other) => other.entry(),
+            None => self.table.partitions.get(&self.number),
+        };
+        let partition_bytes = entry.map_or(0, |partition| partition.length_bytes);
+        let path = self.path();
         let blocks = partition_bytes / superblock.block_bytes;
         if blocks <= superblock.length_bytes / superblock.block_bytes {
             return;
         }
         let grown = File::open(STATE)
             .and_then(|root| system_calls::grow_ext4(&root, blocks).map_err(io::Error::from))
-            .context(|| format!("grow the file system on {} to {blocks} blocks", self.path));
+            .context(|| format!("grow the file system on {path} to {blocks} blocks"));
         match grown {
             Ok(()) => console::info(&format!(
-                "grew the file system on {} to {blocks} blocks",
-                self.path
+                "grew the file system on {path} to {blocks} blocks"
             )),
             Err(error) => console::warning(&chain(&error)),
         }

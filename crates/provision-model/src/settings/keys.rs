@@ -76,6 +76,18 @@ pub(super) struct Settings {
     pub(super) units: Vec<Unit>,
     pub(super) cluster: Option<Cluster>,
     pub(super) credentials: Vec<Credential>,
+    pub(super) state: Option<State>,
+}
+
+/// One of the names.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct State {
+    pub(super) serial: Option<String>,
+    pub(super) wwid: Option<String>,
+    pub(super) partition_label: Option<String>,
+    #[serde(default)]
+    pub(super) wipe: bool,
 }
 
 with_contents!(Credential { name: String });

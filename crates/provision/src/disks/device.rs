@@ -19,6 +19,8 @@ pub struct Devices {
     pub sys: PathBuf,
     /// `/dev`.
     pub dev: PathBuf,
+    /// `/run`, where `/init` says what state is on.
+    pub run: PathBuf,
 }
 
 impl Default for Devices {
@@ -26,6 +28,7 @@ impl Default for Devices {
         Self {
             sys: "/sys".into(),
             dev: "/dev".into(),
+            run: "/run".into(),
         }
     }
 }
@@ -114,6 +117,7 @@ mod tests {
         let devices = Devices {
             sys: base.path().join("sys"),
             dev: base.path().join("dev"),
+            run: base.path().join("run"),
         };
         for (name, label) in [("vdb1", "data"), ("vdb2", "log"), ("vdc1", "log")] {
             let folder = devices.sys.join("class/block").join(name);

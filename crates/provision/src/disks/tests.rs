@@ -27,6 +27,7 @@ impl Machine {
         Devices {
             sys: self.0.path().join("sys"),
             dev: self.0.path().join("dev"),
+            run: self.0.path().join("run"),
         }
     }
 

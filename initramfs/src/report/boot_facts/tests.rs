@@ -36,11 +36,15 @@ fn options() -> BootOptions {
 
 fn write(boot_path: BootPath) -> (tempfile::TempDir, String) {
     let (options, disk) = (options(), disk());
+    let state = Prepared {
+        history: History::FirstBoot,
+        device: Some("/dev/nvme0n1p7".to_owned()),
+    };
     let facts = BootFacts {
         options: &options,
         boot_path,
         disk: &disk,
-        history: History::FirstBoot,
+        state: &state,
         failed_boots: 2,
         steps: &[("load modules", Duration::from_micros(12_900))],
     };
