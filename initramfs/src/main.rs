@@ -27,6 +27,7 @@ mod report;
 mod root;
 mod state;
 mod system_calls;
+mod tpm;
 
 fn main() -> ExitCode {
     if std::process::id() != 1 {

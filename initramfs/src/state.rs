@@ -11,6 +11,8 @@ pub(crate) mod machine_id;
 pub(crate) mod marker;
 pub(crate) mod partition;
 pub(crate) mod random;
+pub(crate) mod recovery_key;
 pub(crate) mod reset;
 pub(crate) mod table;
 pub(crate) mod tree_copy;
+pub(crate) mod vault;

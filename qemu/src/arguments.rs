@@ -18,6 +18,8 @@ pub(crate) struct Resources {
     pub(crate) control: RawFd,
     /// QEMU's end of the serial console.
     pub(crate) console: RawFd,
+    /// QEMU's end of the connection to the TPM, if there is one.
+    pub(crate) tpm: Option<RawFd>,
     /// The file with the firmware's variables, if there is firmware.
     pub(crate) variables: Option<PathBuf>,
     /// Files with one SMBIOS string each. Files, because arguments are limited to 128 KiB and
@@ -42,6 +44,11 @@ pub(crate) fn build(machine: &Machine, resources: &Resources) -> Vec<OsString> {
         let address = resources.segment_address;
         let device = format!("virtio-net-pci,netdev=segment,mac={address},romfile=");
         list.option("-device", &device);
+    }
+    if let Some(tpm) = resources.tpm {
+        list.option("-chardev", &format!("socket,id=tpm-socket,fd={tpm}"));
+        list.option("-tpmdev", "emulator,id=tpm,chardev=tpm-socket");
+        list.option("-device", "tpm-crb,tpmdev=tpm");
     }
     add_devices(&mut list, machine);
     for path in &resources.strings {

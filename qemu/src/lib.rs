@@ -49,6 +49,7 @@ pub mod ssh;
 mod strip;
 mod sync;
 mod terminal;
+mod tpm;
 pub mod write_log;
 
 pub use acceleration::{ACCELERATION_VARIABLE, Acceleration, Detection};

@@ -35,6 +35,8 @@ pub struct Machine {
     /// More kernel command line: appended for [`Boot::DirectKernel`], else passed by SMBIOS to
     /// systemd's stub.
     pub kernel_command_line_extra: String,
+    /// The folder of the TPM 2.0's state, which is made; none at first. It needs swtpm.
+    pub tpm: Option<PathBuf>,
     /// The hardware watchdog.
     pub watchdog: Watchdog,
     /// The device by which a guest reports its kernel's panic.
@@ -136,6 +138,7 @@ impl Machine {
             segment: None,
             credentials: Vec::new(),
             kernel_command_line_extra: String::new(),
+            tpm: None,
             watchdog: Watchdog::Absent,
             panic_device: PanicDevice::Absent,
             reboot: RebootPolicy::Allow,
@@ -161,6 +164,14 @@ impl Machine {
         }
         if self.kernel_command_line_extra.contains(['\0', '\n']) {
             return Err(self.invalid("the kernel command line must be a single line"));
+        }
+        // swtpm takes what is behind a comma for another option.
+        if self
+            .tpm
+            .iter()
+            .any(|folder| folder.as_os_str().as_encoded_bytes().contains(&b','))
+        {
+            return Err(self.invalid("the folder of its TPM must have no comma in its path"));
         }
         self.validate_strings()?;
         self.disks
@@ -240,7 +251,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        let mut machines = vec![machine(); 8];
+        let mut machines = vec![machine(); 9];
+        machines[8].tpm = Some("a,b".into());
         machines[0].name = "a/b".to_owned();
         machines[1].name = "..".to_owned();
         machines[2].cpus = 0;

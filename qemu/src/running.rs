@@ -14,7 +14,7 @@ use crate::segment::HardwareAddress;
 use crate::ssh::{Ssh, SshKey};
 use crate::{
     Boot, Console, Disk, DiskMode, FirmwareVariables, Forward, LogPolicy, Machine, QemuError,
-    QemuVersion, interrupt, network,
+    QemuVersion, interrupt, network, tpm,
 };
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -34,6 +34,8 @@ const MESSAGES_NAME: &str = "qemu.log";
 pub struct Running {
     name: String,
     child: ChildProcess,
+    /// Ends after QEMU, which it serves.
+    _tpm: Option<ChildProcess>,
     console: Console,
     /// The thread that captures the console, until the machine has ended.
     capture: Option<JoinHandle<()>>,
@@ -55,9 +57,11 @@ impl Machine {
         let directory = RunDirectory::create(run_directory_parent)?;
         let (control, control_theirs) = socket_pair()?;
         let (console, console_theirs) = socket_pair()?;
+        let (tpm, tpm_theirs) = self.tpm.as_deref().map(tpm::start).transpose()?.unzip();
         let resources = Resources {
             control: control_theirs.as_raw_fd(),
             console: console_theirs.as_raw_fd(),
+            tpm: tpm_theirs.as_ref().map(OwnedFd::as_raw_fd),
             variables: variables(&self.boot, &directory)?,
             strings: write_strings(self, &directory)?,
             segment_address: HardwareAddress::random(),
@@ -70,7 +74,9 @@ impl Machine {
         };
         make_write_logs(&self.disks)?;
         let command = self.command(&resources, &directory)?;
-        let child = ChildProcess::spawn(command, vec![control_theirs, console_theirs])?;
+        let mut inherited = vec![control_theirs, console_theirs];
+        inherited.extend(tpm_theirs);
+        let child = ChildProcess::spawn(command, inherited)?;
         let (console, capture) = Console::capture(console, files)?;
         let qmp = match Qmp::connect(control) {
             Ok(qmp) => qmp,
@@ -79,6 +85,7 @@ impl Machine {
         let mut running = Running {
             name: self.name.clone(),
             child,
+            _tpm: tpm,
             console,
             capture: Some(capture),
             qmp,

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use disk_format::gpt::{PartitionTable, SectorSize};
 use keelson_qemu::ssh::Ssh;
 use keelson_qemu::{Disk, Machine, Running};
 
@@ -37,7 +38,7 @@ fn machine(bench: &Bench, name: &str, disk: &Disk) -> Machine {
 
 /// Where state is, on a machine that has been configured.
 fn is_apart(ssh: &Ssh, device: &str) {
-    let show = "findmnt --noheadings --output SOURCE /state";
+    let show = "grep ' /state ' /proc/mounts | cut -d' ' -f1";
     assert_eq!(output(ssh, show), device);
     assert_eq!(output(ssh, "readlink /run/keelson/state"), device);
     let facts = output(ssh, "cat /run/keelson/boot.toml");
@@ -74,10 +75,7 @@ fn state_is_made_on_another_disk_and_reset_there() {
         &ssh,
         "provision apply --config - --dry-run 2>&1 <<E\n[state]\nserial = 'B'\nE\n true",
     );
-    assert!(
-        said.contains("state is on serial STATE1 already"),
-        "{said}"
-    );
+    assert!(said.contains("state is on serial STATE1 already"), "{said}");
     output(
         &ssh,
         &format!("mkdir -p /var/lib/app && echo x > {FILE} && sync"),
@@ -97,6 +95,87 @@ fn state_is_made_on_another_disk_and_reset_there() {
     assert_eq!(output(&ssh, POINTER), pointer);
     assert_clean(&running);
     power_off(running);
+}
+
+/// On the boot disk, which a machine without this TPM cannot read.
+#[test]
+fn encrypted_state_opens_with_the_machines_own_tpm() {
+    let bench = Bench::new(&image());
+    let mut machine = bench.machine("state-sealed", bench.direct());
+    machine.tpm = Some(bench.folder.path().join("tpm"));
+    let text = "hostname = 'apart'\n[state]\nencrypt = 'tpm2'\nrecovery-key = true\n";
+    configure(&mut machine, &bench, text);
+    let running = bench.start(&machine);
+    wait_healthy(&running, 0);
+    let ssh = bench.ssh(&running);
+    let key = is_sealed(&ssh);
+    output(
+        &ssh,
+        &format!("mkdir -p /var/lib/app && echo x > {FILE} && sync"),
+    );
+    let after = running.console().last_line_number();
+    // The connection ends with the machine, so its status says nothing.
+    let _ = ssh.run("systemctl reboot");
+    wait_healthy(&running, after);
+    let ssh = bench.ssh(&running);
+    assert_eq!(is_sealed(&ssh), key);
+    assert_eq!(output(&ssh, &format!("cat {FILE}")), "x");
+    assert!(!running.console().text().contains(&key), "it is in no log");
+    assert_clean(&running);
+    power_off(running);
+
+    let partition = bench.folder.path().join("state.luks");
+    copy_partition(&bench.disk, &partition);
+    assert!(
+        opens(&bench, &partition, &key),
+        "people open it with their key"
+    );
+    assert!(!opens(&bench, &partition, "guessed"));
+    is_closed_elsewhere(&bench);
+}
+
+/// The recovery key.
+fn is_sealed(ssh: &Ssh) -> String {
+    is_apart(ssh, "/dev/dm-1");
+    let kind = "lsblk --noheadings --output FSTYPE /dev/vda7 | head -1";
+    assert_eq!(output(ssh, kind), "crypto_LUKS");
+    let key = output(ssh, "cat /var/lib/keelson/recovery-key");
+    assert_eq!(key.len(), 64);
+    let told = output(
+        ssh,
+        &format!("journalctl -b --no-pager | grep -c {key} || true"),
+    );
+    assert_eq!(told, "0");
+    key
+}
+
+fn copy_partition(disk: &Path, to: &Path) {
+    let mut file = File::open(disk).expect("the disk is there");
+    let table = PartitionTable::read(&mut file, SectorSize::Bytes512).expect("a table");
+    let (_, state) = table.by_name("state").expect("a state partition");
+    let mut head = vec![0; 17 << 20];
+    file.read_exact_at(&mut head, state.start_bytes)
+        .expect("it can be read");
+    std::fs::write(to, head).expect("it can be written");
+}
+
+fn opens(bench: &Bench, volume: &Path, passphrase: &str) -> bool {
+    let key = bench.folder.path().join("key");
+    std::fs::write(&key, passphrase).expect("it can be written");
+    let mut command = std::process::Command::new("/usr/sbin/cryptsetup");
+    command.args(["open", "--test-passphrase", "--key-file"]);
+    let status = command.arg(&key).arg(volume).status();
+    status.expect("cryptsetup runs").success()
+}
+
+/// The disk in another machine: it says why it stops, and makes nothing.
+fn is_closed_elsewhere(bench: &Bench) {
+    let mut machine = bench.machine("state-stolen", bench.direct());
+    machine.tolerated = vec!["keelson-init: failed".to_owned()];
+    machine.tpm = Some(bench.folder.path().join("other-tpm"));
+    let mut running = bench.start(&machine);
+    wait(&running, "the encrypted volume on /dev/vda7 stays closed");
+    running.kill().expect("it ends");
 }
 
 #[test]
@@ -152,7 +231,7 @@ fn somebodys_data_is_kept(bench: &Bench, disk: &Disk) {
     let mut running = bench.start(&machine);
     wait(
         &running,
-        "opt/org.keelson/config:2:2: state: state shall be on the disk serial STATE1: /dev/vdb holds something",
+        "opt/org.keelson/config:2:2: state: state shall be on serial STATE1: /dev/vdb holds something",
     );
     wait(&running, "the boot stops here");
     running.kill().expect("it ends");

@@ -33,6 +33,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("disk-format", Layer::Models),
     ("fleet-model", Layer::Models),
     ("kv-model", Layer::Models),
+    ("luks-format", Layer::Models),
     ("monitor-protocol", Layer::Models),
     ("seekable-zstd", Layer::Models),
     ("etcd-v2", Layer::Protocols),

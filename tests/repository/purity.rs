@@ -19,6 +19,7 @@ const MODEL_FOLDERS: &[&str] = &[
     "crates/etcd-v3/src/",
     "crates/fleet-model/src/",
     "crates/kv-model/src/",
+    "crates/luks-format/src/",
     "crates/monitor-protocol/src/",
     "crates/provision-model/src/",
     "crates/seekable-zstd/src/",

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// Below `/run`: what the configuration wishes, from `provision` for `/init`; absent if it wishes nothing.
 pub const WISH_FILE: &str = "keelson/state-disk.wish";
-/// Below `/run`: the name of the disk that state is on, from `/init`; absent if it is the one that is booted from.
+/// Below `/run`: the [`Site`] that state is on, from `/init`; absent if it is on the disk that is booted from, and not encrypted.
 pub const PLACE_FILE: &str = "keelson/state-disk";
 /// Below `/run`: why state is not where it shall be, and on no disk in this boot, from `/init`.
 pub const PROBLEM_FILE: &str = "keelson/state-disk.problem";
@@ -22,6 +22,9 @@ const FIRST_LINE: &str = "Keelson: the state of this machine is on another disk"
 /// The longest name; with everything else it fits into a sector.
 const NAME_LIMIT_BYTES: usize = 128;
 const WIPE: &str = "wipe ";
+const RECOVERY_KEY: &str = "recovery-key ";
+const TPM2: &str = "tpm2 ";
+const BOOT_DISK: &str = "boot-disk";
 
 /// What tells a disk, or a partition, from the others at every boot. The kernel's names (`/dev/vdb`) do not: they follow the
 /// order in which disks are found.
@@ -93,20 +96,74 @@ impl FromStr for DiskName {
     }
 }
 
+/// Whether state is encrypted, and who has the key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Encryption {
+    /// It is not.
+    #[default]
+    None,
+    /// The machine's TPM 2.0.
+    Tpm2,
+}
+
+/// Where state is, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Site {
+    /// The disk; `None` is the one that is booted from.
+    pub name: Option<DiskName>,
+    /// Whether it is encrypted there.
+    pub encryption: Encryption,
+}
+
 /// What a configuration wishes of the first boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateDisk {
     /// Where state shall be.
-    pub name: DiskName,
+    pub site: Site,
     /// Whether whatever is there goes; else nothing may be there.
     pub is_wiped: bool,
+    /// Whether there is a second key, for people.
+    pub has_recovery_key: bool,
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.encryption == Encryption::Tpm2 {
+            f.write_str(TPM2)?;
+        }
+        match &self.name {
+            Some(name) => name.fmt(f),
+            None => f.write_str(BOOT_DISK),
+        }
+    }
+}
+
+impl FromStr for Site {
+    type Err = InvalidDiskName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (encryption, rest) = match text.strip_prefix(TPM2) {
+            Some(rest) => (Encryption::Tpm2, rest),
+            None => (Encryption::None, text),
+        };
+        let name = match rest {
+            BOOT_DISK => None,
+            name => Some(name.parse()?),
+        };
+        Ok(Self { name, encryption })
+    }
 }
 
 /// One line, for `/init`.
 impl fmt::Display for StateDisk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let wipe = if self.is_wiped { WIPE } else { "" };
-        write!(f, "{wipe}{}", self.name)
+        let key = if self.has_recovery_key {
+            RECOVERY_KEY
+        } else {
+            ""
+        };
+        write!(f, "{wipe}{key}{}", self.site)
     }
 }
 
@@ -114,10 +171,13 @@ impl FromStr for StateDisk {
     type Err = InvalidDiskName;
 
     fn from_str(line: &str) -> Result<Self, Self::Err> {
-        let rest = line.strip_prefix(WIPE);
+        let wiped = line.strip_prefix(WIPE);
+        let rest = wiped.unwrap_or(line);
+        let with_key = rest.strip_prefix(RECOVERY_KEY);
         Ok(Self {
-            name: rest.unwrap_or(line).parse()?,
-            is_wiped: rest.is_some(),
+            site: with_key.unwrap_or(rest).parse()?,
+            is_wiped: wiped.is_some(),
+            has_recovery_key: with_key.is_some(),
         })
     }
 }
@@ -140,6 +200,8 @@ pub struct Pointer {
     pub partition: Uuid,
     /// How far it is.
     pub stage: Stage,
+    /// Whether it is encrypted there.
+    pub encryption: Encryption,
 }
 
 impl Pointer {
@@ -149,8 +211,12 @@ impl Pointer {
             Stage::Planned => "planned",
             Stage::There => "there",
         };
+        let encryption = match self.encryption {
+            Encryption::None => "none",
+            Encryption::Tpm2 => "tpm2",
+        };
         let text = format!(
-            "{FIRST_LINE}\nversion 1\ndisk {}\npartition {}\nstage {stage}\n",
+            "{FIRST_LINE}\nversion 1\ndisk {}\npartition {}\nstage {stage}\nencryption {encryption}\n",
             self.name, self.partition
         );
         let mut bytes = [0; POINTER_BYTES];
@@ -178,6 +244,11 @@ impl Pointer {
                 "there" => Stage::There,
                 _ => return None,
             },
+            encryption: match value("encryption")? {
+                "none" => Encryption::None,
+                "tpm2" => Encryption::Tpm2,
+                _ => return None,
+            },
         };
         lines.next().is_none().then_some(pointer)
     }
@@ -192,6 +263,7 @@ mod tests {
             name: name.parse().unwrap(),
             partition: Uuid::from_u128(7),
             stage,
+            encryption: Encryption::Tpm2,
         }
     }
 
@@ -217,7 +289,8 @@ mod tests {
         for (from, to) in [
             ("version 1", "version 2"),
             ("serial", "colour"),
-            ("stage there", "stage there\nmore x"),
+            ("tpm2", "tpm2\nmore x"),
+            ("tpm2", "rot13"),
             ("-0000-", "-00x0-"),
             ("Keelson", "keelson"),
         ] {
@@ -232,12 +305,20 @@ mod tests {
         for line in [
             "serial DATA1",
             "wipe serial wipe",
-            "wwid naa.5000c500a1b2c3d4",
+            "recovery-key tpm2 boot-disk",
+            "wipe recovery-key tpm2 wwid naa.5000c500a1b2c3d4",
         ] {
             let wish: StateDisk = line.parse().unwrap();
             assert_eq!(wish.to_string(), line);
             assert_eq!(wish.is_wiped, line.starts_with("wipe "));
+            assert_eq!(wish.has_recovery_key, line.contains("recovery-key"));
+            assert_eq!(
+                wish.site.encryption == Encryption::Tpm2,
+                line.contains("tpm2")
+            );
+            assert_eq!(wish.site.name.is_none(), line.ends_with("boot-disk"));
         }
+        assert!("tpm2".parse::<Site>().is_err());
     }
 
     #[test]

@@ -193,6 +193,9 @@ pub(crate) struct RunArguments {
     /// Configure the machine at its first boot: Ignition, cloud-config or Keelson's TOML
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Give the machine a TPM 2.0 (by swtpm), whose state is kept in this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tpm: Option<PathBuf>,
     /// Pass a systemd credential
     #[arg(long = "credential", value_name = "NAME=VALUE")]
     pub(crate) credentials: Vec<String>,

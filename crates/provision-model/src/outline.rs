@@ -2,7 +2,7 @@
 //!
 //! Contents and hashes of passwords are not shown, only how large and where from.
 
-use disk_format::state_disk::{DiskName, StateDisk};
+use disk_format::state_disk::{DiskName, Encryption, StateDisk};
 use serde::Serialize;
 
 use crate::plan::{
@@ -47,7 +47,7 @@ pub fn outline(plan: &Plan) -> Vec<Action> {
     if let Some(state) = &plan.state {
         add(
             "state",
-            state_name(&state.value.name),
+            state_name(state.value.site.name.as_ref()),
             state_detail(&state.value),
         );
     }
@@ -98,11 +98,12 @@ pub fn outline(plan: &Plan) -> Vec<Action> {
     actions
 }
 
-fn state_name(name: &DiskName) -> String {
+fn state_name(name: Option<&DiskName>) -> String {
     match name {
-        DiskName::Serial(serial) => format!("the disk with the serial number {serial}"),
-        DiskName::Wwid(wwid) => format!("the disk with the WWID {wwid}"),
-        DiskName::PartitionLabel(label) => format!("the partition with the label {label}"),
+        None => "the disk that is booted from".to_owned(),
+        Some(DiskName::Serial(serial)) => format!("the disk with the serial number {serial}"),
+        Some(DiskName::Wwid(wwid)) => format!("the disk with the WWID {wwid}"),
+        Some(DiskName::PartitionLabel(label)) => format!("the partition with the label {label}"),
     }
 }
 
@@ -112,7 +113,14 @@ fn state_detail(state: &StateDisk) -> String {
     } else {
         "made at the first boot if nothing is there, else the boot stops"
     };
-    format!("{manner}; from then on the machine does not start without it")
+    let encryption = match (state.site.encryption, state.has_recovery_key) {
+        (Encryption::None, _) => "",
+        (Encryption::Tpm2, false) => ", encrypted by a key that only this machine's TPM has",
+        (Encryption::Tpm2, true) => {
+            ", encrypted by a key of this machine's TPM and one for recovery"
+        }
+    };
+    format!("{manner}{encryption}; from then on the machine does not start without it")
 }
 
 /// Each once, with what it stands in. One that a shell shall see may be meant otherwise.

@@ -75,7 +75,7 @@ pub(crate) fn add(plan: &Plan, devices: Option<&Devices>, preparation: &mut Prep
 pub(crate) fn judge_state(plan: &Plan, devices: Option<&Devices>, findings: &mut Findings) {
     if let Some(one) = &plan.state {
         let judged = match devices {
-            Some(devices) => state::judge(&one.value.name, &devices.run),
+            Some(devices) => state::judge(&one.value.site, &devices.run),
             None => Err(NOT_HERE.to_owned()),
         };
         findings.take(&one.key, judged);

@@ -1,6 +1,6 @@
 //! Device-mapper messages: the binary protocol of `linux/dm-ioctl.h`, version 4.
 //!
-//! Building and reading the buffers is pure; [`create_read_only`] at the end sends them.
+//! Building and reading the buffers is pure; [`create`] at the end sends them.
 //! It does not know dm-verity; the caller brings the target's name and parameters.
 //!
 //! A message is `struct dm_ioctl` (312 bytes, native byte order), for a table followed by one
@@ -59,6 +59,15 @@ impl Request {
     }
 }
 
+/// What may be done with a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It is read.
+    ReadOnly,
+    /// It is written, too.
+    Whole,
+}
+
 /// One target that fills a whole device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -98,11 +107,13 @@ impl Message {
         Ok(message)
     }
 
-    /// A message that loads a read-only table of one target.
-    pub(crate) fn read_only_table(name: &str, target: &Target) -> Result<Self, TooLong> {
+    /// A message that loads a table of one target.
+    pub(crate) fn table(name: &str, target: &Target, access: Access) -> Result<Self, TooLong> {
         let mut message = Self::new(name, "")?;
         message.put_u32(20, 1);
-        message.put_u32(28, READ_ONLY);
+        if access == Access::ReadOnly {
+            message.put_u32(28, READ_ONLY);
+        }
         let start = message.bytes.len();
         let text_length = target.parameters.len() + 1;
         message
@@ -177,13 +188,14 @@ pub(crate) enum DeviceMapperError {
     Request(#[from] ActionFailed),
 }
 
-/// Creates and activates a read-only device of one target; its node, such as `/dev/dm-0`.
+/// Creates and activates a device of one target; its node, such as `/dev/dm-0`.
 ///
 /// On failure nothing is left behind under that name.
-pub(crate) fn create_read_only(
+pub(crate) fn create(
     name: &str,
     uuid: &str,
     target: &Target,
+    access: Access,
 ) -> Result<String, DeviceMapperError> {
     let control = open_control()?;
     send(
@@ -199,7 +211,8 @@ pub(crate) fn create_read_only(
         &mut created,
         &format!("create the device {name}"),
     )?;
-    let activated = activate(&control, name, target).and_then(|()| node(created.device_numbers()));
+    let activated =
+        activate(&control, name, (target, access)).and_then(|()| node(created.device_numbers()));
     if activated.is_err() {
         // The first error is the one worth reporting.
         let _ = send(
@@ -212,11 +225,20 @@ pub(crate) fn create_read_only(
     activated
 }
 
-fn activate(control: &File, name: &str, target: &Target) -> Result<(), DeviceMapperError> {
-    let mut table = Message::read_only_table(name, target)?;
+fn activate(
+    control: &File,
+    name: &str,
+    (target, access): (&Target, Access),
+) -> Result<(), DeviceMapperError> {
+    let mut table = Message::table(name, target, access)?;
+    // Parameters may hold a key.
+    let shown = match access {
+        Access::ReadOnly => target.parameters.as_str(),
+        Access::Whole => "…",
+    };
     let action = format!(
-        "load the table \"0 {} {} {}\"",
-        target.length_sectors, target.kind, target.parameters
+        "load the table \"0 {} {} {shown}\"",
+        target.length_sectors, target.kind
     );
     send(control, Request::LoadTable, &mut table, &action)?;
     send(

@@ -12,7 +12,7 @@ use rustix::mount::{MountFlags, mount};
 use crate::disk::choice::BootDisk;
 use crate::report::console;
 use crate::report::error::{ActionFailed, Context};
-use crate::root::device_mapper::{self, DeviceMapperError, Target};
+use crate::root::device_mapper::{self, Access, DeviceMapperError, Target};
 
 /// Where the root is mounted until it becomes `/`.
 pub(crate) const ROOT: &str = "/sysroot";
@@ -57,7 +57,12 @@ pub(crate) fn open(disk: &BootDisk, root_hash: &RootHash) -> Result<String, Veri
             &options,
         ),
     };
-    let device = device_mapper::create_read_only("root", &format!("keelson-{root_hash}"), &target)?;
+    let device = device_mapper::create(
+        "root",
+        &format!("keelson-{root_hash}"),
+        &target,
+        Access::ReadOnly,
+    )?;
     console::info(&format!(
         "root {data_path} with hash tree {hash_path} is {device}"
     ));

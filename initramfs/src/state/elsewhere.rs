@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use disk_format::gpt::{Disk as _, GptError, Partition, PartitionTable, partition_type};
 use disk_format::meta::ResetOrder;
-use disk_format::state_disk::{DiskName, PLACE_FILE, PROBLEM_FILE, Pointer, Stage, StateDisk};
+use disk_format::state_disk::{
+    DiskName, Encryption, PLACE_FILE, PROBLEM_FILE, Pointer, Site, Stage, StateDisk,
+};
 use rustix::fs::OFlags;
 use uuid::Uuid;
 
@@ -30,7 +32,9 @@ use crate::state::ext4_superblock::{self, Found};
 use crate::state::ext4_tools::{self, Former};
 use crate::state::partition::{self, HEAD_LENGTH, State, StateError};
 use crate::state::random;
+use crate::state::vault;
 use crate::system_calls;
+use crate::tpm::{Tpm, TpmError};
 
 const MIB: u64 = 1 << 20;
 /// Less is a mistake: the journal and a few containers' images fill it.
@@ -112,11 +116,15 @@ pub(super) fn settle<'a>(
         name,
         partition,
         stage: Stage::There,
+        encryption,
     }) = &pointer
     {
         let other = wait_for(name, *partition, machine)?;
-        say(PLACE_FILE, name)?;
-        return Ok(Settled::On(own.moved_to(other)));
+        say_place(&Site {
+            name: Some(name.clone()),
+            encryption: *encryption,
+        })?;
+        return Ok(Settled::On(own.moved_to(other, *encryption)));
     }
     if !is_open(
         ext4_superblock::recognise(&head),
@@ -131,11 +139,11 @@ pub(super) fn settle<'a>(
         Wish::Unknown => return Ok(Settled::InMemory),
         Wish::Disk(wish) => wish,
     };
-    let planned = pointer.filter(|pointer| pointer.name == wish.name);
+    let planned = pointer.filter(|pointer| Some(&pointer.name) == wish.site.name.as_ref());
     match choose(&wish, planned.is_some(), machine)? {
-        Ok(place) => Ok(Settled::Unmade(take(own, &wish.name, place, order)?)),
+        Ok(place) => Ok(Settled::Unmade(take(own, &wish, place, order)?)),
         Err(problem) => {
-            let problem = format!("state shall be on the disk {}: {problem}", wish.name);
+            let problem = format!("state shall be on {}: {problem}", wish.site);
             console::error(&problem);
             say(PROBLEM_FILE, &problem)?;
             Ok(Settled::InMemory)
@@ -151,6 +159,11 @@ fn is_open(found: Found, being_made: bool, order: Option<&ResetOrder>) -> bool {
         Found::Ext4(_) => false,
     };
     is_unmade || order == Some(&ResetOrder::Erase)
+}
+
+/// For whoever holds a configuration against it.
+pub(super) fn say_place(site: &Site) -> Result<(), ElsewhereError> {
+    say(PLACE_FILE, site)
 }
 
 /// For the programs that run after this.
@@ -206,21 +219,30 @@ fn wait_for_ever(
     }
 }
 
-/// What the configuration means, if it may be taken; else why not, in words for its owner.
+/// What the configuration means, if it may be taken; else why not, in words for its owner. `None` is the disk that is booted
+/// from.
 fn choose(
     wish: &StateDisk,
     is_planned: bool,
     machine: &mut Machine<'_>,
-) -> Result<Result<Place, String>, ElsewhereError> {
+) -> Result<Result<Option<Place>, String>, ElsewhereError> {
+    if wish.site.encryption == Encryption::Tpm2
+        && let Err(error @ TpmError::Absent) = Tpm::open()
+    {
+        return Ok(Err(error.to_string()));
+    }
+    let Some(name) = &wish.site.name else {
+        return Ok(Ok(None));
+    };
     let boot_disk = &machine.boot_disk.disk.name;
     let identity = |disk: &str| identity::of(Path::new("/sys"), disk);
-    let look = || other::by_name(&block_device::list(), boot_disk, &wish.name, identity);
+    let look = || other::by_name(&block_device::list(), boot_disk, name, identity);
     let place = match search::look_until(machine.modules, NotFound::is_final, look) {
         Ok(place) => place,
         Err(error) => return Ok(Err(error.to_string())),
     };
     let is_free = wish.is_wiped || is_planned;
-    Ok(judge(&place, is_free)?.map(|()| place))
+    Ok(judge(&place, is_free)?.map(|()| Some(place)))
 }
 
 fn judge(place: &Place, is_free: bool) -> Result<Result<(), String>, ActionFailed> {
@@ -275,49 +297,78 @@ fn is_blank(device: &mut (impl io::Read + io::Seek), length_bytes: u64) -> io::R
 /// taken, or the next boot goes on where this one ended.
 fn take<'a>(
     mut own: State<'a>,
-    name: &DiskName,
-    place: Place,
+    wish: &StateDisk,
+    place: Option<Place>,
     order: Option<&ResetOrder>,
 ) -> Result<State<'a>, StateError> {
+    let own_path = own.own_path();
     if order == Some(&ResetOrder::Erase) {
-        console::notice("resetting state: it moves to another disk");
+        console::notice(&format!("resetting state: it is made on {}", wish.site));
         own.begin_making_again()?;
         // What state was here goes.
-        ext4_tools::make(&own.own_path(), Former::Discarded)?;
+        ext4_tools::make(&own_path, Former::Discarded)?;
     } else {
         own.begin_making()?;
     }
-    let own_path = own.own_path();
-    let point = |partition, stage| {
-        let name = name.clone();
-        let pointer = Pointer {
-            name,
-            partition,
-            stage,
-        };
-        point(&own_path, &pointer)
-    };
-    let other = match place {
-        Place::Disk(disk) => {
-            let guid = random::uuid().map_err(ElsewhereError::from)?;
-            point(guid, Stage::Planned)?;
-            let other = partition_disk(disk, guid)?;
-            point(guid, Stage::There)?;
-            other
-        }
-        Place::Partition(other) => {
-            let guid = other.entry().map_or(Uuid::nil(), |entry| entry.guid);
-            clear(&other.path(), &[0])?;
-            point(guid, Stage::There)?;
-            other
+    let state = match (place, &wish.site.name) {
+        (Some(place), Some(name)) => move_to(own, wish, place, name)?,
+        _ => {
+            clear(&own_path, &[0])?;
+            encrypted(own, &own_path, wish)?
         }
     };
-    say(PLACE_FILE, name)?;
-    let path = other.path();
+    say_place(&wish.site)?;
+    let path = state.path();
     console::notice(&format!(
-        "first boot: making a file system on {path} ({name})"
+        "first boot: making a file system on {path} ({})",
+        wish.site
     ));
-    Ok(own.moved_to(other))
+    Ok(state)
+}
+
+/// The pointer to the place is final once nothing of what was there can be taken for state.
+fn move_to<'a>(
+    own: State<'a>,
+    wish: &StateDisk,
+    place: Place,
+    name: &DiskName,
+) -> Result<State<'a>, StateError> {
+    let own_path = own.own_path();
+    let guid = match &place {
+        Place::Disk(_) => random::uuid()?,
+        Place::Partition(other) => other.entry().map_or(Uuid::nil(), |entry| entry.guid),
+    };
+    let mut pointer = Pointer {
+        name: name.clone(),
+        partition: guid,
+        stage: Stage::Planned,
+        encryption: wish.site.encryption,
+    };
+    point(&own_path, &pointer)?;
+    let other = match place {
+        Place::Disk(disk) => partition_disk(disk, guid)?,
+        Place::Partition(other) => {
+            clear(&other.path(), &[0])?;
+            other
+        }
+    };
+    let path = other.path();
+    let state = encrypted(own.moved_to(other, wish.site.encryption), &path, wish)?;
+    pointer.stage = Stage::There;
+    point(&own_path, &pointer)?;
+    Ok(state)
+}
+
+/// In a volume, if that is wanted.
+fn encrypted<'a>(
+    state: State<'a>,
+    device: &str,
+    wish: &StateDisk,
+) -> Result<State<'a>, StateError> {
+    match wish.site.encryption {
+        Encryption::None => Ok(state),
+        Encryption::Tpm2 => Ok(state.within(vault::make(device, wish.has_recovery_key)?)),
+    }
 }
 
 /// Nothing else stays in the first MiB: what is there shall not look like a file system.
@@ -544,6 +595,7 @@ mod tests {
             name: "serial A".parse().unwrap(),
             partition: Uuid::from_u128(7),
             stage: Stage::There,
+            encryption: Encryption::None,
         };
         point(&other.path(), &pointer).unwrap();
         let head = partition::head(&other.path()).unwrap();

@@ -10,6 +10,8 @@ use std::path::Path;
 
 use disk_format::gpt::{Disk as _, GptError, PartitionTable};
 use disk_format::meta::{BootRecord, ResetOrder};
+use disk_format::state_disk::{Encryption, Site};
+use luks_format::PAYLOAD_OFFSET_BYTES;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::boot_loader::record::{self, RecordError};
@@ -23,8 +25,10 @@ use crate::state::ext4_superblock::{self, Ext4Superblock, Found};
 use crate::state::ext4_tools::{self, Ext4ToolsError, Former};
 use crate::state::marker::{self, Owner};
 use crate::state::random;
+use crate::state::recovery_key;
 use crate::state::reset;
 use crate::state::table::{self, NewIdentifiers};
+use crate::state::vault::{self, Made, VaultError};
 use crate::system_calls;
 
 /// Where the state file system is mounted, below the root.
@@ -103,6 +107,9 @@ pub(crate) enum StateError {
     /// It is on another disk, or shall be.
     #[error(transparent)]
     Elsewhere(#[from] ElsewhereError),
+    /// It is encrypted, and cannot be opened or made.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// There is somebody else's data.
     #[error(
         "the state partition {path} holds files that Keelson did not make; \
@@ -133,6 +140,12 @@ pub(super) struct State<'a> {
     table: PartitionTable,
     number: u32,
     other: Option<OtherPartition>,
+    /// Whether it shall be encrypted.
+    encryption: Encryption,
+    /// The encrypted volume, once it is open.
+    opened: Option<String>,
+    /// The volume's second key, in the boot that makes it.
+    recovery_key: Option<String>,
 }
 
 /// Makes state usable and mounts it at [`STATE`]; does what was ordered before anything uses it. The order
@@ -146,7 +159,10 @@ pub(crate) fn prepare(
     let (device, history) = match settled {
         Settled::InMemory => return in_memory(),
         Settled::Unmade(state) => (state.path(), state.fill(Former::Discarded)?),
-        Settled::On(state) => (state.path(), state.obey(order)?),
+        Settled::On(mut state) => {
+            state.unlock(order)?;
+            (state.path(), state.obey(order)?)
+        }
     };
     if order.is_some() {
         record::change(boot_disk, BootRecord::forget_reset)?;
@@ -176,6 +192,9 @@ fn find(boot_disk: &BootDisk) -> Result<State<'_>, StateError> {
         table: boot_disk.table.clone(),
         number,
         other: None,
+        encryption: Encryption::None,
+        opened: None,
+        recovery_key: None,
     })
 }
 
@@ -190,9 +209,19 @@ pub(super) fn head(path: &str) -> Result<Vec<u8>, ActionFailed> {
 
 impl<'a> State<'a> {
     /// The same with its file system on another disk.
-    pub(super) fn moved_to(self, other: OtherPartition) -> State<'a> {
+    pub(super) fn moved_to(self, other: OtherPartition, encryption: Encryption) -> State<'a> {
         State {
             other: Some(other),
+            encryption,
+            ..self
+        }
+    }
+
+    /// The same in a volume that was made.
+    pub(super) fn within(self, made: Made) -> State<'a> {
+        State {
+            opened: Some(made.opened),
+            recovery_key: made.recovery_key,
             ..self
         }
     }
@@ -201,6 +230,11 @@ impl<'a> State<'a> {
 impl State<'_> {
     /// The device with the file system.
     pub(super) fn path(&self) -> String {
+        self.opened.clone().unwrap_or_else(|| self.device())
+    }
+
+    /// The partition.
+    fn device(&self) -> String {
         let other = self.other.as_ref().map(OtherPartition::path);
         other.unwrap_or_else(|| self.own_path())
     }
@@ -213,6 +247,41 @@ impl State<'_> {
     /// Whether the file system was begun and not finished.
     pub(super) fn is_being_made(&self) -> bool {
         table::is_being_made(&self.table, self.number)
+    }
+
+    /// Opens the volume, if there is one; makes one again where that is allowed.
+    fn unlock(&mut self, order: Option<&ResetOrder>) -> Result<(), StateError> {
+        let device = self.device();
+        let is_volume = luks_format::is_luks(&head(&device)?);
+        let is_free = self.is_being_made() || order == Some(&ResetOrder::Erase);
+        if !is_volume && !(self.encryption == Encryption::Tpm2 && is_free) {
+            return Ok(());
+        }
+        if is_volume {
+            self.follow_disks()?;
+        }
+        let opened = match vault::open(&device) {
+            Err(error) if is_free => {
+                console::warning(&format!("making it anew: {}", chain(&error)));
+                vault::make(&device, false)?.opened
+            }
+            opened => opened?,
+        };
+        self.opened = Some(opened);
+        self.encryption = Encryption::Tpm2;
+        if self.other.is_none() {
+            let (name, encryption) = (None, Encryption::Tpm2);
+            elsewhere::say_place(&Site { name, encryption })?;
+        }
+        Ok(())
+    }
+
+    fn follow_disks(&mut self) -> Result<(), StateError> {
+        self.follow_disk()?;
+        if let Some(other) = &mut self.other {
+            elsewhere::follow_disk(other)?;
+        }
+        Ok(())
     }
 
     fn obey(self, order: Option<&ResetOrder>) -> Result<History, StateError> {
@@ -239,10 +308,7 @@ impl State<'_> {
                 superblock
             }
         };
-        self.follow_disk()?;
-        if let Some(other) = &mut self.other {
-            elsewhere::follow_disk(other)?;
-        }
+        self.follow_disks()?;
         self.mount_or_check()?;
         match marker::owner(STATE)? {
             Owner::Keelson => self.use_existing(superblock, being_made),
@@ -294,6 +360,9 @@ impl State<'_> {
         ext4_tools::make(&self.path(), former)?;
         self.mount()?;
         marker::put(STATE)?;
+        if let Some(key) = &self.recovery_key {
+            recovery_key::put(Path::new(STATE), key)?;
+        }
         self.finish_making()?;
         Ok(History::FirstBoot)
     }
@@ -409,7 +478,12 @@ impl State<'_> {
             Some(other) => other.entry(),
             None => self.table.partitions.get(&self.number),
         };
+        let head_bytes = match self.opened {
+            Some(_) => PAYLOAD_OFFSET_BYTES,
+            None => 0,
+        };
         let partition_bytes = entry.map_or(0, |partition| partition.length_bytes);
+        let partition_bytes = partition_bytes.saturating_sub(head_bytes);
         let path = self.path();
         let blocks = partition_bytes / superblock.block_bytes;
         if blocks <= superblock.length_bytes / superblock.block_bytes {

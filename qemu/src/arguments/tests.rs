@@ -9,6 +9,7 @@ fn resources() -> Resources {
         console: 8,
         variables: None,
         strings: Vec::new(),
+        tpm: None,
         segment_address: HardwareAddress::random(),
     }
 }

@@ -173,6 +173,7 @@ fn machine(
     machine
         .kernel_command_line_extra
         .clone_from(&arguments.append);
+    machine.tpm.clone_from(&arguments.tpm);
     machine.credentials = credentials(arguments, key)?;
     if let Some(file) = &arguments.config {
         machine.extra_arguments.extend(configuration(file)?);

@@ -31,7 +31,8 @@ pub(super) fn check(config: &Config, reading: &mut Reading) {
         (
             "luks",
             storage.luks.as_ref().map(Vec::len),
-            "not supported: the image has neither cryptsetup nor Clevis",
+            "not supported: the image has neither cryptsetup nor Clevis; the machine's whole state is \
+             encrypted by `encrypt` in `[state]` of Keelson's TOML",
         ),
     ] {
         if asks(length) {

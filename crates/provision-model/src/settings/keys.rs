@@ -79,7 +79,14 @@ pub(super) struct Settings {
     pub(super) state: Option<State>,
 }
 
-/// One of the names.
+/// What the key of state is sealed by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Encrypt {
+    Tpm2,
+}
+
+/// One of the names at most.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct State {
@@ -88,6 +95,9 @@ pub(super) struct State {
     pub(super) partition_label: Option<String>,
     #[serde(default)]
     pub(super) wipe: bool,
+    pub(super) encrypt: Option<Encrypt>,
+    #[serde(default)]
+    pub(super) recovery_key: bool,
 }
 
 with_contents!(Credential { name: String });

@@ -2,11 +2,11 @@
 //!
 //! `/init` needs it before anything else of a configuration counts, so it can be read alone.
 
-use disk_format::state_disk::{DiskName, StateDisk};
+use disk_format::state_disk::{DiskName, Encryption, Site, StateDisk};
 use serde_json::Value;
 
 use super::Reading;
-use super::keys::{Settings, State};
+use super::keys::{Encrypt, Settings, State};
 use crate::document::Document;
 use crate::format::Format;
 use crate::key_path::KeyPath;
@@ -52,18 +52,34 @@ impl Reading {
         let values = [one.serial, one.wwid, one.partition_label];
         let given = DiskName::KINDS.into_iter().zip(values);
         let mut given = given.filter_map(|(kind, value)| Some((kind, value?)));
-        let (Some((kind, value)), None) = (given.next(), given.next()) else {
-            let text =
-                "has not one of serial, wwid and partition-label: it says which disk state is on";
-            return self.problem(&key, text);
-        };
-        match DiskName::new(kind, &value) {
-            Err(error) => self.problem(&key.key(kind), error.to_string()),
-            Ok(name) => {
-                let is_wiped = one.wipe;
-                self.plan.state = Some(Stated::new(StateDisk { name, is_wiped }, key));
+        let name = match (given.next(), given.next(), one.encrypt) {
+            (None, _, Some(_)) => None,
+            (Some((kind, value)), None, _) => match DiskName::new(kind, &value) {
+                Ok(name) => Some(name),
+                Err(error) => return self.problem(&key.key(kind), error.to_string()),
+            },
+            _ => {
+                let text = "has not one of serial, wwid and partition-label, which say the disk of state, or encrypt";
+                return self.problem(&key, text);
             }
+        };
+        if name.is_none() && one.wipe {
+            let text = "is of another disk: on the one that is booted from, state is only made where nothing is";
+            return self.problem(&key.key("wipe"), text);
         }
+        if one.encrypt.is_none() && one.recovery_key {
+            let text = "there is no key without encrypt = \"tpm2\"";
+            return self.problem(&key.key("recovery-key"), text);
+        }
+        let encryption = one
+            .encrypt
+            .map_or(Encryption::None, |Encrypt::Tpm2| Encryption::Tpm2);
+        let wish = StateDisk {
+            site: Site { name, encryption },
+            is_wiped: one.wipe,
+            has_recovery_key: one.recovery_key,
+        };
+        self.plan.state = Some(Stated::new(wish, key));
     }
 }
 
@@ -84,6 +100,25 @@ mod tests {
             b"\xff",
         ] {
             assert_eq!(state_disk(none).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn state_can_be_encrypted_where_it_is() {
+        let wish = |text: &str| state_disk(text.as_bytes());
+        let text = "[state]\nencrypt = 'tpm2'\nrecovery-key = true";
+        let found = wish(text).unwrap().unwrap();
+        assert_eq!(found.to_string(), "recovery-key tpm2 boot-disk");
+        let found = wish("[state]\nencrypt = 'tpm2'\nserial = 'A'")
+            .unwrap()
+            .unwrap();
+        assert_eq!(found.to_string(), "tpm2 serial A");
+        for wrong in [
+            "[state]\nencrypt = 'rot13'",
+            "[state]\nencrypt = 'tpm2'\nwipe = true",
+            "[state]\nserial = 'A'\nrecovery-key = true",
+        ] {
+            assert!(wish(wrong).is_err(), "{wrong}");
         }
     }
 

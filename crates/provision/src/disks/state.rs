@@ -6,10 +6,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use disk_format::state_disk::{DiskName, PLACE_FILE, PROBLEM_FILE};
+use disk_format::state_disk::{PLACE_FILE, PROBLEM_FILE, Site};
 
 /// Whether state is where a configuration wants it; the reason in words if not.
-pub(super) fn judge(wanted: &DiskName, run: &Path) -> Result<(), String> {
+pub(super) fn judge(wanted: &Site, run: &Path) -> Result<(), String> {
     if let Some(problem) = read(&run.join(PROBLEM_FILE))? {
         return Err(problem);
     }

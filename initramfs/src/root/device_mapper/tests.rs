@@ -44,7 +44,7 @@ fn a_table_follows_the_header() {
         length_sectors: 1 << 33,
         parameters: "1 a b".into(),
     };
-    let message = Message::read_only_table("root", &target).unwrap();
+    let message = Message::table("root", &target, Access::ReadOnly).unwrap();
     assert_eq!(message.bytes.len(), 312 + 40 + 8);
     assert_eq!(u32_at(&message, 12), 360, "data size");
     assert_eq!(u32_at(&message, 16), 312, "data start");
@@ -68,7 +68,9 @@ fn parameters_always_end_in_nul() {
             length_sectors: 8,
             parameters: parameters.into(),
         };
-        Message::read_only_table("root", &target).unwrap().bytes
+        Message::table("root", &target, Access::ReadOnly)
+            .unwrap()
+            .bytes
     };
     assert_eq!(table("1234567").len(), 352 + 8);
     let eight = table("12345678");
@@ -91,7 +93,7 @@ fn what_does_not_fit_is_refused() {
         length_sectors: 1,
         parameters: String::new(),
     };
-    assert!(Message::read_only_table("n", &target).is_err());
+    assert!(Message::table("n", &target, Access::ReadOnly).is_err());
 }
 
 #[test]
