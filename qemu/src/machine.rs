@@ -168,8 +168,8 @@ impl Machine {
         // swtpm takes what is behind a comma for another option.
         if self
             .tpm
-            .iter()
-            .any(|folder| folder.as_os_str().as_encoded_bytes().contains(&b','))
+            .as_ref()
+            .is_some_and(|folder| folder.as_os_str().as_encoded_bytes().contains(&b','))
         {
             return Err(self.invalid("the folder of its TPM must have no comma in its path"));
         }

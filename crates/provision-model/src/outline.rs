@@ -44,20 +44,7 @@ pub fn outline(plan: &Plan) -> Vec<Action> {
     if let Some(zone) = &plan.time_zone {
         add("time zone", zone.value.clone(), "set".to_owned());
     }
-    if let Some(state) = &plan.state {
-        add(
-            "state",
-            state_name(state.value.site.name.as_ref()),
-            state_detail(&state.value),
-        );
-    }
-    for disk in &plan.disks {
-        add("disk", disk.value.device.clone(), disk_detail(&disk.value));
-    }
-    for one in &plan.file_systems {
-        let detail = file_system_detail(&one.value);
-        add("file system", one.value.device.clone(), detail);
-    }
+    disks(plan, &mut add);
     for group in &plan.groups {
         let id = group
             .value
@@ -96,6 +83,23 @@ pub fn outline(plan: &Plan) -> Vec<Action> {
     }
     actions.extend(variables(plan));
     actions
+}
+
+fn disks(plan: &Plan, add: &mut impl FnMut(&'static str, String, String)) {
+    if let Some(state) = &plan.state {
+        add(
+            "state",
+            state_name(state.value.site.name.as_ref()),
+            state_detail(&state.value),
+        );
+    }
+    for disk in &plan.disks {
+        add("disk", disk.value.device.clone(), disk_detail(&disk.value));
+    }
+    for one in &plan.file_systems {
+        let detail = file_system_detail(&one.value);
+        add("file system", one.value.device.clone(), detail);
+    }
 }
 
 fn state_name(name: Option<&DiskName>) -> String {

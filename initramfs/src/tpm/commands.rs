@@ -15,9 +15,9 @@ const ALGORITHM_NULL: u16 = 0x0010;
 const ALGORITHM_ECC: u16 = 0x0023;
 const MODE_CFB: u16 = 0x0043;
 const CURVE_P256: u16 = 0x0003;
-/// fixedTPM, fixedParent, sensitiveDataOrigin, userWithAuth, noDA, restricted, decrypt.
+/// `fixedTPM`, `fixedParent`, `sensitiveDataOrigin`, `userWithAuth`, `noDA`, `restricted`, `decrypt`.
 const STORAGE_KEY: u32 = 0x0003_0472;
-/// fixedTPM, fixedParent, userWithAuth, noDA.
+/// `fixedTPM`, `fixedParent`, `userWithAuth`, `noDA`.
 const SEALED_DATA: u32 = 0x0000_0452;
 
 /// The commands, with their codes.
