@@ -104,7 +104,7 @@ fn encrypted_state_opens_with_the_machines_own_tpm() {
     let mut machine = bench.machine("state-sealed", bench.direct());
     machine.tpm = Some(bench.folder.path().join("tpm"));
     let text = "hostname = 'apart'\n[state]\nencrypt = 'tpm2'\nrecovery-key = true\n";
-    configure(&mut machine, &bench, text);
+    bench.configure(&mut machine, text);
     let running = bench.start(&machine);
     wait_healthy(&running, 0);
     let ssh = bench.ssh(&running);
