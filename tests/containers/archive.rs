@@ -3,7 +3,9 @@
 //! Everything is made anew for each test.
 
 use std::fmt::Write as _;
+use std::io::{Seek as _, Write as _};
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -156,15 +158,78 @@ pub(crate) struct Parts {
     pub(crate) digest: String,
 }
 
-/// Busybox, with a layer of noise that does not compress, of so many bytes.
+impl Parts {
+    /// Has the last layer be another image's; the configuration still tells of the one that was there.
+    pub(crate) fn replace_last_layer(&mut self, other: &Self) {
+        let last = self.blobs.len() - 1;
+        self.blobs[last].clone_from(&other.blobs[last]);
+        self.manifest = manifest(&self.blobs[0], &self.blobs[1..], Packing::Gzip);
+        self.digest = format!("sha256:{}", hex(&self.manifest));
+    }
+}
+
+/// How layers are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// As tar archives.
+    Plain,
+    /// Compressed, as nearly all are.
+    Gzip,
+    /// As tar archives that are called compressed.
+    CalledGzip,
+    /// Compressed, and the second half of the last one is missing.
+    HalfGzip,
+}
+
+impl Packing {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Plain => "layer.v1.tar",
+            Self::Gzip | Self::CalledGzip | Self::HalfGzip => "layer.v1.tar+gzip",
+        }
+    }
+
+    fn pack(self, layers: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+        if matches!(self, Self::Plain | Self::CalledGzip) {
+            return layers;
+        }
+        let mut packed: Vec<Vec<u8>> = layers.iter().map(|layer| gzip(layer)).collect();
+        if let (Self::HalfGzip, Some(last)) = (self, packed.last_mut()) {
+            last.truncate(last.len() / 2);
+        }
+        packed
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut input = tempfile::tempfile().expect("a temporary file");
+    input.write_all(bytes).expect("the file is written");
+    input.rewind().expect("a file");
+    let mut gzip = Command::new("gzip");
+    let output = gzip.args(["--no-name", "--fast"]).stdin(input).output();
+    output.expect("gzip runs").stdout
+}
+
+/// Busybox, with a layer of noise that hardly compresses, of so many bytes.
 pub(crate) fn parts(noise: usize) -> Parts {
+    packed(noise, Packing::Plain)
+}
+
+/// The noise, which is `/srv/noise` in the image.
+pub(crate) fn noise(length: usize) -> Vec<u8> {
+    let byte = |at: usize| (at * 7 + at / 251 + at / 65_537).to_le_bytes()[0];
+    (0..length).map(byte).collect()
+}
+
+/// The same, packed in some way.
+pub(crate) fn packed(noise: usize, packing: Packing) -> Parts {
     let mut layers = vec![first_layer(), second_layer()];
     if noise > 0 {
-        let byte = |at: usize| (at * 7 + at / 251 + at / 65_537).to_le_bytes()[0];
-        layers.push(tar(&[("srv/noise", (0..noise).map(byte).collect())]));
+        layers.push(tar(&[("srv/noise", self::noise(noise))]));
     }
     let configuration = configuration(&layers);
-    let manifest = manifest(&configuration, &layers);
+    let layers = packing.pack(layers);
+    let manifest = manifest(&configuration, &layers, packing);
     Parts {
         digest: format!("sha256:{}", hex(&manifest)),
         manifest,
@@ -179,10 +244,10 @@ fn describe(kind: &str, bytes: &[u8]) -> Value {
     })
 }
 
-fn manifest(configuration: &[u8], layers: &[Vec<u8>]) -> Vec<u8> {
+fn manifest(configuration: &[u8], layers: &[Vec<u8>], packing: Packing) -> Vec<u8> {
     let layers: Vec<Value> = layers
         .iter()
-        .map(|bytes| describe("layer.v1.tar", bytes))
+        .map(|bytes| describe(packing.kind(), bytes))
         .collect();
     let manifest = json!({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -195,7 +260,7 @@ fn manifest(configuration: &[u8], layers: &[Vec<u8>]) -> Vec<u8> {
 pub(crate) fn layout(path: &Path) -> String {
     let layers = [first_layer(), second_layer()];
     let configuration = configuration(&layers);
-    let manifest = manifest(&configuration, &layers);
+    let manifest = manifest(&configuration, &layers, Packing::Plain);
     let mut entry = describe("manifest.v1+json", &manifest);
     entry["annotations"] = json!({"io.containerd.image.name": "docker.io/library/busybox:layout"});
     let index =

@@ -17,6 +17,7 @@ mod health;
 mod hold;
 mod housekeeping;
 mod interactive;
+mod layers;
 mod life;
 mod networks;
 mod options;

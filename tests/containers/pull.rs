@@ -45,7 +45,7 @@ fn size(parts: &Parts) -> u64 {
 }
 
 /// How many blobs containerd has, and how many half ones.
-fn blobs(node: &Node) -> (usize, usize) {
+pub(crate) fn blobs(node: &Node) -> (usize, usize) {
     let count = |folder: &str, kind: &str| {
         let path = format!("{CONTENT}/{folder}");
         let (_, output, _) = node.output(&["find", &path, "-mindepth", "1", "-type", kind]);

@@ -17,7 +17,7 @@ use containerd_client::types::{Descriptor, Mount};
 
 use super::root_mount::RootMount;
 use super::{Store, found, new, plain};
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 
 /// containerd's default on Linux, and ours.
 const SNAPSHOTTER: &str = "overlayfs";
@@ -52,7 +52,10 @@ impl Store {
                 unpacked,
                 expected: difference.clone(),
             }),
-            Err(error) => Err(error),
+            Err(error) => {
+                let layer = &layer.digest;
+                Err(error).with_context(|| format!("the layer {layer} is not unpacked"))
+            }
         };
         if commit.is_err() {
             let _removed = self.remove_snapshot(&key).await;
