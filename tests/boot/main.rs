@@ -12,6 +12,7 @@ mod broken_line;
 mod certificates;
 mod cluster;
 mod corruption;
+mod cut_pulls;
 mod damaged_disks;
 mod first_boot;
 mod fleet;
@@ -27,6 +28,9 @@ mod limits;
 mod mock_server;
 mod outcomes;
 mod power_cuts;
+#[allow(dead_code, reason = "the client's own tests use the rest of it")]
+#[path = "../../crates/image-registry/tests/registry/mod.rs"]
+mod registry;
 mod releases;
 mod replay;
 mod reset;

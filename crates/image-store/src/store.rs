@@ -76,6 +76,12 @@ impl Store {
     }
 }
 
+/// What a name is made unique with: this process's number, and the time.
+fn unique() -> Result<String> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    Ok(format!("{}-{}", std::process::id(), now.as_nanos()))
+}
+
 /// An answer that may say that there is no such thing.
 fn found<T>(answer: Result<T, Status>) -> Result<Option<T>> {
     match answer {

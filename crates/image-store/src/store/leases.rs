@@ -1,17 +1,22 @@
 //! Leases: what is written under one is kept as long as it lasts.
 //!
-//! They end by themselves after a day, should whoever took one be killed.
+//! They end by themselves after a day, should whoever took one be killed, and with the next look at them that
+//! [`Store::abandoned_leases`] is for.
 
 use std::collections::HashMap;
 
+use containerd_client::services::v1 as services;
 use containerd_client::services::v1::leases_client::LeasesClient;
 use containerd_client::services::v1::{CreateRequest, DeleteRequest, ListRequest};
 
 use super::{Store, found, plain};
-use crate::error::Result;
+use crate::error::{Context as _, Result};
 
 /// What containerd reads as the time of a lease's end.
 const EXPIRY_LABEL: &str = "containerd.io/gc.expire";
+/// In which boot of the machine one was taken: processes of the next one have the same numbers.
+const BOOT_LABEL: &str = "keelson.launch/boot";
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Long enough to load any image.
 const LIFETIME: std::time::Duration = std::time::Duration::from_hours(24);
 
@@ -34,11 +39,10 @@ impl Store {
         purpose: &str,
         mut labels: HashMap<String, String>,
     ) -> Result<Lease> {
-        let now = std::time::SystemTime::now();
-        let unique = now.duration_since(std::time::UNIX_EPOCH)?.as_nanos();
-        let id = format!("launch-{purpose}-{}-{unique}", std::process::id());
-        let end = humane(now + LIFETIME);
+        let id = format!("launch-{purpose}-{}", super::unique()?);
+        let end = humane(std::time::SystemTime::now() + LIFETIME);
         labels.insert(EXPIRY_LABEL.to_owned(), end);
+        labels.insert(BOOT_LABEL.to_owned(), boot()?);
         let message = CreateRequest {
             id: id.clone(),
             labels,
@@ -71,14 +75,18 @@ impl Store {
         let mut client = LeasesClient::new(self.channel.clone());
         let answer = client.list(self.request(ListRequest::default())).await;
         let leases = answer.map_err(|status| plain(&status))?.into_inner().leases;
-        let ids = leases.into_iter().map(|lease| lease.id);
-        let is_meant = |id: &String| match owner(id) {
+        let boot = boot()?;
+        let is_meant = |lease: &services::Lease| match owner(&lease.id) {
             Some((for_what, process)) => {
-                purpose.is_none_or(|purpose| purpose == for_what) && !is_alive(process)
+                let taken_in = lease.labels.get(BOOT_LABEL);
+                let is_of_earlier_boot = taken_in.is_some_and(|taken_in| *taken_in != boot);
+                purpose.is_none_or(|purpose| purpose == for_what)
+                    && (is_of_earlier_boot || !is_alive(process))
             }
             None => false,
         };
-        Ok(ids.filter(is_meant).collect())
+        let meant = leases.into_iter().filter(is_meant);
+        Ok(meant.map(|lease| lease.id).collect())
     }
 
     /// Ends a lease that somebody left; that there is none is no error.
@@ -99,6 +107,12 @@ fn owner(id: &str) -> Option<(&str, u32)> {
     let (rest, _taken) = id.strip_prefix("launch-")?.rsplit_once('-')?;
     let (purpose, process) = rest.rsplit_once('-')?;
     Some((purpose, process.parse().ok()?))
+}
+
+/// Which boot of the machine this is.
+fn boot() -> Result<String> {
+    let text = std::fs::read_to_string(BOOT_ID).context(BOOT_ID)?;
+    Ok(text.trim().to_owned())
 }
 
 /// A process that got the number of one that is gone keeps a lease until its time is over.

@@ -38,7 +38,7 @@ impl Store {
         if self.has_snapshot(chain.as_str()).await? {
             return Ok(());
         }
-        let key = format!("launch-unpack-{}-{}", std::process::id(), chain.hex());
+        let key = format!("launch-unpack-{}-{}", super::unique()?, chain.hex());
         let parent = parent.map_or(String::new(), ToString::to_string);
         let prepared = self.prepare(&key, &parent, HashMap::new()).await;
         let mounts = prepared.map_err(|status| plain(&status))?.mounts;
@@ -95,6 +95,9 @@ impl Store {
         let message = ApplyRequest {
             diff: Some(layer.clone()),
             mounts,
+            // containerd's database is on the disk as soon as the snapshot is committed. After a power cut the files
+            // would be empty, and nobody would unpack them again.
+            sync_fs: true,
             ..ApplyRequest::default()
         };
         let mut client = DiffClient::new(self.channel.clone());
