@@ -25,6 +25,8 @@ pub(crate) enum Section {
     Fleet,
     /// Containers beside docker and podman: starts, memory, many at once, pulls
     Containers,
+    /// How long a metadata service's configuration holds up a machine's first boot
+    Provision,
 }
 
 /// What this program runs itself for.
@@ -68,7 +70,7 @@ pub(crate) struct Arguments {
     /// The manifest of an image that is there, instead of building one
     #[arg(long, value_name = "FILE", env = "KEELSON_IMAGE")]
     pub(crate) image: Option<PathBuf>,
-    /// Measure almost nothing of `kv3`, `updates`, `fleet` and `containers`, to try whether they work
+    /// Measure almost nothing of `kv3`, `updates`, `fleet`, `containers` and `provision`, to try whether they work
     #[arg(long)]
     pub(crate) quick: bool,
     /// Say where the time of each boot went

@@ -25,6 +25,10 @@ mod fleet;
 mod kv;
 mod kv3;
 mod machines;
+#[allow(dead_code)] // the metadata services' own tests need more of it
+#[path = "../../crates/provision/src/mock_server.rs"]
+mod mock_server;
+mod provision;
 #[path = "../fleet/root.rs"]
 mod root;
 mod sizes;
@@ -74,6 +78,22 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.wants(Section::Containers) {
         containers_of_machine(arguments)?;
     }
+    if arguments.wants(Section::Provision) {
+        first_boots(arguments)?;
+    }
+    Ok(())
+}
+
+/// Configurations of first boots, which have no peer in the stock Debian.
+fn first_boots(arguments: &Arguments) -> anyhow::Result<()> {
+    let measured = provision::measure(arguments)?;
+    let table = Table {
+        peer: ("nothing", "none"),
+        rows: measured.rows,
+        notes: vec![measured.engine],
+    };
+    write(&table, &arguments.cache.join("bench-provision.md"))?;
+    print!("{table}");
     Ok(())
 }
 
