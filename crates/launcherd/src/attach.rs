@@ -36,10 +36,10 @@ struct Wanted {
     is_stream: bool,
     /// Whether what was written before comes first.
     with_logs: bool,
-    has_terminal: bool,
     /// Whether the end of the client's input is that of the payload's; otherwise the client leaves by it.
     ends_input: bool,
-    keys: DetachKeys,
+    /// By which a terminal is left; bytes of others mean nothing.
+    keys: Option<DetachKeys>,
     format: Format,
 }
 
@@ -70,9 +70,8 @@ impl Wanted {
             },
             is_stream: query.flag("stream"),
             with_logs: query.flag("logs"),
-            has_terminal: record.has_terminal,
             ends_input: is_once && !record.has_terminal,
-            keys: keys.unwrap_or_default(),
+            keys: record.has_terminal.then(|| keys.unwrap_or_default()),
             format: Format::of(record.has_terminal || by_websocket),
         })
     }
@@ -293,10 +292,9 @@ async fn pass_input(input: &mut Input, sending: &mut Sending, wanted: &mut Wante
         return std::future::pending().await;
     }
     while let Some(bytes) = input.next().await {
-        let typed = if wanted.has_terminal {
-            wanted.keys.take(&bytes)
-        } else {
-            Typed::Input(bytes.to_vec())
+        let typed = match &mut wanted.keys {
+            Some(keys) => keys.take(&bytes),
+            None => Typed::Input(bytes.to_vec()),
         };
         let (bytes, leaves) = match typed {
             Typed::Input(bytes) => (bytes, false),
@@ -366,6 +364,7 @@ mod tests {
         let refused = Wanted::parse(&record(serde_json::Value::Null, false), &bad, false);
         assert_eq!(refused.unwrap_err().status, 400);
         let in_one = Wanted::parse(&record(serde_json::Value::Null, false), &query, true).unwrap();
-        assert_eq!((in_one.format, in_one.has_terminal), (Format::Raw, false));
+        assert_eq!(in_one.format, Format::Raw);
+        assert!(in_one.keys.is_none(), "it is no terminal");
     }
 }
