@@ -135,18 +135,10 @@ impl Test {
                 output(ssh, &format!("{pull} && {begun}"));
             }
             Moment::Pulled => {
-                let line = self.within(ssh, &format!("launch pull --quiet {}", self.name));
+                let line = within(ssh, &format!("launch pull --quiet {}", self.name));
                 assert_eq!(line, self.parts.digest);
             }
         }
-    }
-
-    /// What a command prints that takes long in software emulation.
-    fn within(&self, ssh: &Ssh, command: &str) -> String {
-        let done = ssh.run_within(command, BOOT_TIMEOUT);
-        let done = done.expect("the guest answers");
-        assert!(done.status.success(), "{command}: {}", done.stderr);
-        done.stdout.trim().to_owned()
     }
 
     /// After the next boot.
@@ -159,17 +151,17 @@ impl Test {
                 assert_eq!(named, "", "{moment:?}");
                 if matches!(moment, Moment::Unpacking) {
                     // Housekeeping by hand removes it all; the next pull is the first.
-                    self.within(&ssh, "launch prune");
+                    within(&ssh, "launch prune");
                     nothing_is_left(&ssh, moment);
                 }
             }
             Moment::Pulled => self.is_whole(&ssh, moment),
         }
-        let line = self.within(&ssh, &format!("launch pull --quiet {}", self.name));
+        let line = within(&ssh, &format!("launch pull --quiet {}", self.name));
         assert_eq!(line, self.parts.digest);
         self.is_whole(&ssh, moment);
         output(&ssh, &format!("launch rmi {}", self.name));
-        self.within(&ssh, "launch prune");
+        within(&ssh, "launch prune");
         nothing_is_left(&ssh, moment);
         power_off(running);
     }
@@ -184,7 +176,7 @@ impl Test {
         let run = format!("systemd-run --quiet --wait --pipe --property=Delegate=yes {run}");
         let noise = registry::digest(&archive::noise(NOISE)).replace("sha256:", "");
         let expected = format!("{noise}  -\nof the image\nextra:x:40:web");
-        assert_eq!(self.within(ssh, &run), expected, "{moment:?}");
+        assert_eq!(within(ssh, &run), expected, "{moment:?}");
     }
 }
 
@@ -196,4 +188,12 @@ fn nothing_is_left(ssh: &Ssh, moment: Moment) {
     let report = output(ssh, "launch prune --dry-run --json");
     let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
     assert_eq!(report["leases"], 0, "{moment:?}: {report:#}");
+}
+
+/// What a command prints that takes long in software emulation.
+fn within(ssh: &Ssh, command: &str) -> String {
+    let done = ssh.run_within(command, BOOT_TIMEOUT);
+    let done = done.expect("the guest answers");
+    assert!(done.status.success(), "{command}: {}", done.stderr);
+    done.stdout.trim().to_owned()
 }

@@ -1,4 +1,4 @@
-//! Kinds of disks a machine may have: 4096-byte sectors through UEFI here; SCSI and NVMe by direct kernel boot are what
+//! Kinds of disks a machine may have: 4096-byte sectors through UEFI here; SCSI and `NVMe` by direct kernel boot are what
 //! machines of other tests have, which ask here.
 
 use keelson_qemu::ssh::Ssh;

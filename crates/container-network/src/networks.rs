@@ -312,7 +312,7 @@ impl Networks {
         };
         let mut joined = self.planned(&request, &others)?.remove(0);
         let is_free = |number: &u16| own.iter().all(|one| one.number != *number);
-        joined.number = (0..).find(is_free).unwrap_or_default();
+        joined.number = (0..u16::MAX).find(is_free).unwrap_or(u16::MAX);
         own.push(joined.clone());
         let folder = self.connections_folder();
         connections::write(&folder, container, &own)?;

@@ -71,14 +71,14 @@ pub fn inspect(asked: &NetworkOption, id: Option<&str>, now: Option<&Connection>
     let aliases: Vec<&str> = endpoint.aliases.iter().map(HostName::as_str).collect();
     let mac = endpoint.mac_address.map(|address| address.to_string());
     let text = |address: Option<IpAddr>| address.map(|one| one.to_string()).unwrap_or_default();
-    let wished = endpoint.address_v4.is_some() || endpoint.address_v6.is_some();
+    let has_wishes = endpoint.address_v4.is_some() || endpoint.address_v6.is_some();
     let wishes = json!({
         "IPv4Address": text(endpoint.address_v4.map(IpAddr::V4)),
         "IPv6Address": text(endpoint.address_v6.map(IpAddr::V6)),
     });
     let (v4, v6) = (place(now, true), place(now, false));
     json!({
-        "IPAMConfig": wished.then_some(wishes),
+        "IPAMConfig": has_wishes.then_some(wishes),
         "Links": null,
         "Aliases": aliases,
         "DNSNames": aliases,

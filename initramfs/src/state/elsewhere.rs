@@ -310,12 +310,11 @@ fn take<'a>(
     } else {
         own.begin_making()?;
     }
-    let state = match (place, &wish.site.name) {
-        (Some(place), Some(name)) => move_to(own, wish, place, name)?,
-        _ => {
-            clear(&own_path, &[0])?;
-            encrypted(own, &own_path, wish)?
-        }
+    let state = if let (Some(place), Some(name)) = (place, &wish.site.name) {
+        move_to(own, wish, place, name)?
+    } else {
+        clear(&own_path, &[0])?;
+        encrypted(own, &own_path, wish)?
     };
     say_place(&wish.site)?;
     let path = state.path();

@@ -254,7 +254,8 @@ impl State<'_> {
         let device = self.device();
         let is_volume = luks_format::is_luks(&head(&device)?);
         let is_free = self.is_being_made() || order == Some(&ResetOrder::Erase);
-        if !is_volume && !(self.encryption == Encryption::Tpm2 && is_free) {
+        let may_be_made = self.encryption == Encryption::Tpm2 && is_free;
+        if !is_volume && !may_be_made {
             return Ok(());
         }
         if is_volume {

@@ -423,7 +423,7 @@ impl Translation<'_> {
             return;
         };
         let file = &entry.value;
-        if !file.ends_with(".pod") {
+        if file.strip_suffix(".pod").is_none() {
             let text = format!("`{file}` is no pod: the name of a file is wanted, `NAME.pod`");
             self.problems.push(entry.problem(text));
             return;
@@ -523,7 +523,7 @@ impl Translation<'_> {
             self.problems.push(entry.problem(reason));
             return String::new();
         }
-        let image = if is_file && entry.value.ends_with(".image") {
+        let image = if is_file && entry.value.strip_suffix(".image").is_some() {
             self.sibling(entry, &entry.value).unwrap_or_default()
         } else {
             self.check(entry, &entry.value, keys::is::<ImageReference>);

@@ -38,13 +38,11 @@ pub fn state_disk(bytes: &[u8]) -> Result<Option<StateDisk>, Vec<Problem>> {
         plan: Plan::default(),
     };
     reading.state(state, KeyPath::top().key(KEY));
-    match reading.plan.state {
-        Some(stated) => Ok(Some(stated.value)),
-        None => {
-            document.positions.locate(&mut reading.problems);
-            Err(reading.problems)
-        }
+    if let Some(stated) = reading.plan.state {
+        return Ok(Some(stated.value));
     }
+    document.positions.locate(&mut reading.problems);
+    Err(reading.problems)
 }
 
 impl Reading {
