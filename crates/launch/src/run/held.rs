@@ -64,13 +64,11 @@ impl Held {
 
     /// By which path the runtime finds the namespace of the networks.
     pub(super) fn network_namespace(&self) -> Option<PathBuf> {
-        match &self.pod {
-            Some(pod) => pod.network_namespace(),
-            None => {
-                let attachment = self.attachment.as_ref();
-                attachment.map(|one| one.namespace_path().into())
-            }
+        if let Some(pod) = &self.pod {
+            return pod.network_namespace();
         }
+        let attachment = self.attachment.as_ref();
+        attachment.map(|one| one.namespace_path().into())
     }
 
     /// What of the machine leads to the container.

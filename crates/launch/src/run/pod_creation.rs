@@ -12,6 +12,7 @@ use anyhow::{Context as _, bail};
 use container_model::name::Name;
 use container_model::network::Network;
 use container_model::options::ContainerOptions;
+use container_model::resources::MemorySize;
 use container_network::Attachment;
 use nix::sched::{CloneFlags, unshare};
 use rustix::mount::{MountFlags, mount, mount_bind};
@@ -114,7 +115,7 @@ fn mount_shared_memory(path: &Path, options: &ContainerOptions) -> anyhow::Resul
     let context = || path.display().to_string();
     std::fs::create_dir(path).with_context(context)?;
     let size = options.shared_memory;
-    let size = size.map_or(SHARED_MEMORY_SIZE, |size| size.bytes());
+    let size = size.map_or(SHARED_MEMORY_SIZE, MemorySize::bytes);
     let settings = std::ffi::CString::new(format!("mode=1777,size={size}"))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount("shm", path, "tmpfs", flags, settings.as_c_str()).with_context(context)
