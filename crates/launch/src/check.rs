@@ -12,7 +12,16 @@ use crate::quadlet_files;
 
 pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
-    for path in &arguments.files {
+    let files = match arguments.files.as_slice() {
+        [] => installed(),
+        some => Ok(some.to_vec()),
+    };
+    let files = files.unwrap_or_else(|error| {
+        eprintln!("{error:#}");
+        code = ExitCode::FAILURE;
+        Vec::new()
+    });
+    for path in &files {
         match judge(path) {
             Ok(unit) if arguments.print => print!("# {}\n{}", unit.name, unit.text),
             Ok(_) => {}
@@ -25,6 +34,15 @@ pub(crate) fn run(arguments: &CheckArguments) -> ExitCode {
         }
     }
     code
+}
+
+/// Those that the generator makes units of, or would say why not.
+fn installed() -> anyhow::Result<Vec<PathBuf>> {
+    let found = quadlet_files::search(&quadlet_files::FOLDERS.map(PathBuf::from))?;
+    let is_quadlet =
+        |name: &str| quadlet::is_unit_source(name) || quadlet::refused_type(name).is_some();
+    let files = found.into_iter().filter(|(name, _)| is_quadlet(name));
+    Ok(files.map(|(_, path)| path).collect())
 }
 
 /// The unit that a file makes, with the drop-ins beside it, or a line for each thing that is wrong.

@@ -75,8 +75,8 @@ pub(crate) struct EndedArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArguments {
-    /// Files that end with .container, .pod, .network, .volume or .image; drop-ins beside them are read too
-    #[arg(required = true)]
+    /// Files that end with .container, .pod, .network, .volume or .image; drop-ins beside them are read too. Without any, all
+    /// that systemd's generator reads
     pub(crate) files: Vec<PathBuf>,
     /// Print the units that are made of them
     #[arg(long)]

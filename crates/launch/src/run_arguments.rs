@@ -77,6 +77,9 @@ pub(crate) struct RunArguments {
     /// The container's name; the unit's without it
     #[arg(long)]
     pub(crate) name: Option<Name>,
+    /// Taken for docker's and podman's sake: what ran is gone with its end, always
+    #[arg(long, hide = true)]
+    rm: bool,
     /// The name that people know it by, which launcherd's containers are not run under
     #[arg(long, hide = true)]
     pub(crate) shown_name: Option<Name>,
